@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { PlatformRole, Plan } from './identity.ts';
+import { OrgRole } from './permissions.ts';
+
+/** What auth says of a session; `active` already counts the user's own state. */
+export const SessionFact = z.object({
+  session_id: z.uuid(),
+  user_id: z.uuid(),
+  active: z.boolean(),
+  role: PlatformRole,
+});
+export type SessionFact = z.infer<typeof SessionFact>;
+
+export const OrgFact = z.object({ id: z.uuid(), status: z.enum(['active', 'suspended', 'deleted']), plan: Plan });
+export type OrgFact = z.infer<typeof OrgFact>;
+
+export const MemberFact = z.object({ role: OrgRole });
+export type MemberFact = z.infer<typeof MemberFact>;
+
+export const KeyRule = z.strictObject({ method: z.string(), path: z.string() });
+export type KeyRule = z.infer<typeof KeyRule>;
+
+export const ApiKeyFact = z.object({
+  key_id: z.uuid(),
+  org_id: z.uuid(),
+  active: z.boolean(),
+  scopes: z.array(z.string()),
+  rules: z.array(KeyRule),
+  addresses: z.array(z.string()),
+  expires_at: z.iso.datetime().nullable(),
+});
+export type ApiKeyFact = z.infer<typeof ApiKeyFact>;
+
+/** Answer of org's guard: what the gateway needs to know before it lets a user act for an organization. */
+export const GuardFact = z.object({ org: OrgFact.nullable(), member: MemberFact.nullable() });
+export type GuardFact = z.infer<typeof GuardFact>;
+
+/** Redis keys of the facts. Only the owner of a fact writes them; Postgres stays the truth. */
+export const factKey = {
+  session: (sessionId: string) => `fact:session:${sessionId}`,
+  org: (orgId: string) => `fact:org:${orgId}`,
+  member: (orgId: string, userId: string) => `fact:member:${orgId}:${userId}`,
+  apiKey: (hash: string) => `fact:key:${hash}`,
+};

@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { OrgPermission, OrgRole } from './permissions.ts';
+
+/** Header that carries the signed identity from the gateway to services and upstreams. */
+export const IDENTITY_HEADER = 'gatehouse-identity';
+/** `typ` of an identity (RFC 8725, section 3.11): keeps it apart from every other token that we sign. */
+export const IDENTITY_TYPE = 'identity+jwt';
+/** `typ` of an access token (RFC 9068, section 2.1). */
+export const ACCESS_TOKEN_TYPE = 'at+jwt';
+export const IDENTITY_ISSUER = 'gatehouse';
+/** Lifetime of an identity in seconds. */
+export const IDENTITY_TTL_SECONDS = 60;
+
+export const PlatformRole = z.enum(['admin', 'user', 'guest']);
+export type PlatformRole = z.infer<typeof PlatformRole>;
+
+export const Plan = z.enum(['free', 'pro', 'enterprise']);
+export type Plan = z.infer<typeof Plan>;
+
+/** The organization that a request acts for, and what the principal may do in it. */
+export const IdentityOrg = z.object({
+  id: z.uuid(),
+  role: z.union([OrgRole, z.literal('platform_admin'), z.literal('api_key')]),
+  permissions: z.array(OrgPermission),
+  plan: Plan,
+});
+export type IdentityOrg = z.infer<typeof IdentityOrg>;
+
+/**
+ * Who a request comes from, as the gateway vouches for it to one audience.
+ * `sub` is the user id, the id of the API key, `anonymous`, or the name of the calling process.
+ */
+export const Identity = z.object({
+  iss: z.literal(IDENTITY_ISSUER),
+  aud: z.string(),
+  sub: z.string(),
+  iat: z.number(),
+  exp: z.number(),
+  kind: z.enum(['user', 'api_key', 'anonymous', 'service']),
+  sid: z.uuid().optional(),
+  key_id: z.uuid().optional(),
+  role: PlatformRole.optional(),
+  org: IdentityOrg.optional(),
+});
+export type Identity = z.infer<typeof Identity>;
+
+/** What a signer adds by itself is left out. */
+export type IdentityClaims = Omit<Identity, 'iss' | 'aud' | 'iat' | 'exp'>;

@@ -1,0 +1,33 @@
+export type ServiceName = 'auth' | 'org' | 'audit' | 'worker';
+
+interface ServiceRoute {
+  /** A path pattern; `:name` matches one segment, a trailing `*` matches the rest. The first match counts. */
+  path: string;
+  service: ServiceName;
+}
+
+/** Which service answers which path. What is not in here does not exist for the gateway. */
+export const SERVICE_ROUTES: readonly ServiceRoute[] = [
+  { path: '/api/bootstrap', service: 'auth' },
+  { path: '/api/auth/*', service: 'auth' },
+  { path: '/api/org/:org_id/audit', service: 'audit' },
+  { path: '/api/admin/audit', service: 'audit' },
+  { path: '/api/org/:org_id', service: 'org' },
+  { path: '/api/org/:org_id/*', service: 'org' },
+  { path: '/api/orgs', service: 'org' },
+  { path: '/api/permissions', service: 'org' },
+  { path: '/api/platform/organizations', service: 'org' },
+  { path: '/api/platform/organizations/:org_id', service: 'org' },
+  { path: '/admin/queues', service: 'worker' },
+  { path: '/admin/queues/*', service: 'worker' },
+];
+
+/** The only requests that need no credential: method and path, exact. */
+export const PUBLIC_ROUTES: readonly string[] = [
+  'POST /api/bootstrap',
+  'POST /api/auth/register',
+  'POST /api/auth/login',
+  'POST /api/auth/refresh',
+  'POST /api/auth/email/verify',
+  'GET /api/permissions',
+];
