@@ -1,0 +1,24 @@
+// SUITE chooses what runs: unit (the default), fault (*.fault.test.ts) or e2e (the folder e2e/).
+const suites = {
+  unit: { testMatch: ['**/*.test.ts'], testPathIgnorePatterns: ['\\.fault\\.test\\.ts$', '<rootDir>/e2e/'] },
+  fault: { testMatch: ['**/*.fault.test.ts'], testPathIgnorePatterns: ['<rootDir>/e2e/'] },
+  e2e: { testMatch: ['<rootDir>/e2e/**/*.test.ts'], testPathIgnorePatterns: [] },
+};
+const name = process.env.SUITE ?? 'unit';
+const suite = suites[name];
+if (!suite) throw new Error(`SUITE is ${name}; it must be one of ${Object.keys(suites).join(', ')}`);
+
+export default {
+  rootDir: import.meta.dirname,
+  testEnvironment: 'node',
+  // Node strips the types itself, so nothing is transformed.
+  transform: {},
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
+  globalSetup: '<rootDir>/packages/testkit/src/global-setup.ts',
+  globalTeardown: '<rootDir>/packages/testkit/src/global-teardown.ts',
+  testMatch: suite.testMatch,
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/.data/', ...suite.testPathIgnorePatterns],
+  modulePathIgnorePatterns: ['<rootDir>/.data/'],
+  testTimeout: 20_000,
+};
