@@ -12,6 +12,10 @@ export const ERRORS = {
   overloaded: { status: 503, title: 'Overloaded' },
   rate_limited: { status: 429, title: 'Too many requests' },
 
+  'api_key.limit_reached': { status: 409, title: 'No more API keys can be created' },
+  'api_key.not_found': { status: 404, title: 'API key not found' },
+  'api_key.not_usable': { status: 409, title: 'The API key is no longer in use' },
+
   'auth.invalid_credentials': { status: 401, title: 'Invalid credentials' },
   'auth.required': { status: 401, title: 'Authentication required' },
   'auth.session_ended': { status: 401, title: 'Session ended' },
@@ -20,6 +24,15 @@ export const ERRORS = {
 
   'idempotency.in_progress': { status: 409, title: 'A request with this Idempotency-Key is still running' },
   'idempotency.mismatch': { status: 422, title: 'The Idempotency-Key was used with another request' },
+
+  'org.last_owner': { status: 409, title: 'The organization would be left without an owner' },
+  'org.limit_reached': { status: 409, title: 'No more organizations can be founded' },
+  'org.member_not_found': { status: 404, title: 'Member not found' },
+  'org.not_found': { status: 404, title: 'Organization not found' },
+  'org.owner_required': { status: 403, title: 'Only an owner may do this' },
+  'org.role_above_own': { status: 403, title: 'The role is above your own' },
+  'org.slug_taken': { status: 409, title: 'The short name is taken' },
+  'org.suspended': { status: 403, title: 'The organization is suspended' },
 
   'request.header_invalid': { status: 400, title: 'Invalid header' },
   'request.invalid': { status: 400, title: 'Invalid request' },

@@ -15,6 +15,18 @@ export const OrgPermission = z.enum([
 ]);
 export type OrgPermission = z.infer<typeof OrgPermission>;
 
+/** What a permission lets its holder do, as the published table says it. */
+export const PERMISSION_MEANINGS: Readonly<Record<OrgPermission, string>> = {
+  'api_keys:read': 'See the API keys of the organization, never the keys themselves',
+  'api_keys:write': 'Create, rotate and revoke API keys',
+  'audit:read': 'Read the audit log of the organization',
+  'members:read': 'See who belongs to the organization',
+  'members:write': 'Change roles up to the own one and remove members; only owners touch owners',
+  'organization:delete': 'Delete the organization',
+  'organization:read': 'See the organization, and leave it',
+  'organization:write': 'Change the name of the organization',
+};
+
 /** What each role may do in its organization: the one source of the guard, the published table and the tests. */
 export const ROLE_PERMISSIONS: Readonly<Record<OrgRole, readonly OrgPermission[]>> = {
   owner: OrgPermission.options,
@@ -27,7 +39,7 @@ export const ROLE_PERMISSIONS: Readonly<Record<OrgRole, readonly OrgPermission[]
     'organization:read',
     'organization:write',
   ],
-  analyst: ['audit:read', 'members:read', 'organization:read'],
+  analyst: ['api_keys:read', 'audit:read', 'members:read', 'organization:read'],
   billing: ['members:read', 'organization:read'],
   viewer: ['members:read', 'organization:read'],
 };
