@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PlatformRole, Plan } from './identity.ts';
+import { Plan, PlatformRole } from './identity.ts';
 import { OrgRole } from './permissions.ts';
 
 /** What auth says of a session; `active` already counts the user's own state. */

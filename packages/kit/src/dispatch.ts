@@ -1,0 +1,254 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES } from 'node:http';
+import { IDENTITY_HEADER, type Identity } from '@gatehouse/contracts/identity';
+import findMyWay, { type HTTPMethod } from 'find-my-way';
+import type { z } from 'zod';
+import { logAccess } from './access-log.ts';
+import { type Actor, actorOf } from './actor.ts';
+import { authorize } from './authorize.ts';
+import { readJson } from './body.ts';
+import { type RequestContext, requestContext } from './context.ts';
+import type { Db } from './db.ts';
+import { type Endpoint, METHODS, type Reply } from './endpoint.ts';
+import { AppError, asAppError, toProblem } from './errors.ts';
+import { idempotently, Replay } from './idempotency.ts';
+import type { IdentityVerifier } from './identity.ts';
+import { newId } from './ids.ts';
+import { errorFields, type Logger } from './log.ts';
+import { HTTP_BUCKETS, type Metrics } from './metrics.ts';
+import { publish } from './outbox.ts';
+import { captureError } from './sentry.ts';
+
+export interface DispatchOptions {
+  endpoints: readonly Endpoint[];
+  pool: Db;
+  log: Logger;
+  metrics: Metrics;
+  verifier: IdentityVerifier;
+}
+
+interface Exchange {
+  req: IncomingMessage;
+  res: ServerResponse;
+  /** Path and query apart, as they came. */
+  path: string;
+  search: string;
+  route: string;
+  context: RequestContext;
+  identity?: Identity;
+  actor?: Actor;
+  endpoint?: Endpoint;
+  start: number;
+}
+
+type Dispatch = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
+const TRACE_PARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+const UNMATCHED = '__unmatched__';
+
+/**
+ * Serves declared endpoints: identity, permission, validation, handler, answer, in this order; then the metrics and the
+ * log line of the request. Every request, also to an unknown path, needs a valid identity from the gateway.
+ */
+export function createDispatch({ endpoints, pool, log, metrics, verifier }: DispatchOptions): Dispatch {
+  const router = findMyWay({ caseSensitive: true, maxParamLength: 256 });
+  for (const endpoint of endpoints)
+    router.on(endpoint.method.toUpperCase() as HTTPMethod, endpoint.path, () => undefined, endpoint);
+
+  const duration = metrics.histogram({
+    name: 'http_request_duration_seconds',
+    help: 'Time from request to answer.',
+    labels: { method: [], route: [], status: [] },
+    buckets: HTTP_BUCKETS,
+  });
+  const total = metrics.counter({
+    name: 'http_requests_total',
+    help: 'Requests answered.',
+    labels: { method: [], route: [], status: [] },
+  });
+  const inFlight = metrics.gauge({ name: 'http_requests_in_flight', help: 'Requests being served.' });
+
+  async function serve(exchange: Exchange): Promise<void> {
+    const { req, path } = exchange;
+    const identity = verifier(singleHeader(req, IDENTITY_HEADER));
+    exchange.identity = identity;
+    const actor = actorOf(identity, req, exchange.context.request_id, exchange.context.trace_id);
+    exchange.actor = actor;
+
+    const match = router.find(req.method as HTTPMethod, path);
+    if (!match) throw unknownRoute(path);
+    const endpoint = match.store as Endpoint;
+    exchange.endpoint = endpoint;
+    exchange.route = endpoint.path;
+    const pathParams = { ...match.params } as Record<string, string>;
+    authorize(endpoint, identity, pathParams);
+    await endpoint.before?.(actor);
+
+    const params = validate(endpoint.params, pathParams, '/path');
+    const query = validate(endpoint.query, parseQuery(exchange.search), '/query');
+    const body = endpoint.body ? validate(endpoint.body, await readJson(req, endpoint.bodyLimit), '') : undefined;
+    const handle = async () =>
+      endpoint.handle({ actor, org: actor.org, params, query, body, headers: req.headers } as never);
+
+    const key = req.headers['idempotency-key'];
+    const result =
+      endpoint.idempotent && key !== undefined
+        ? await idempotently({ endpoint, actor, path, body, key: String(key) }, handle)
+        : await handle();
+    answer(exchange, endpoint, result);
+  }
+
+  function unknownRoute(path: string): AppError {
+    const allowed = METHODS.filter((method) => router.find(method.toUpperCase() as HTTPMethod, path));
+    if (allowed.length === 0) return new AppError('not_found');
+    return new AppError('method_not_allowed', undefined, { headers: { allow: allowed.join(', ').toUpperCase() } });
+  }
+
+  async function refuse(exchange: Exchange, thrown: unknown): Promise<void> {
+    if (thrown instanceof Replay && exchange.endpoint)
+      return answer(exchange, exchange.endpoint, thrown.answer, { 'idempotency-replayed': 'true' });
+    const known = asAppError(thrown);
+    if (!known) {
+      log.error('request failed', errorFields(thrown));
+      captureError(thrown, exchange.route);
+    }
+    const error = known ?? new AppError('internal', 'Something went wrong; quote the request id when you report it.');
+    if (error.status === 403) await recordDenial(exchange, error);
+    sendProblem(exchange, error);
+  }
+
+  async function recordDenial({ actor, req, route, endpoint }: Exchange, { status, code }: AppError): Promise<void> {
+    if (!actor) return;
+    const permission = endpoint?.permission;
+    const data = { method: req.method ?? '', route, status, code, ...(permission ? { permission } : {}) };
+    await publish(pool, actor, 'access.denied.v1', data, { outcome: 'denied' }).catch((error) =>
+      log.error('a refused decision could not be recorded', errorFields(error)),
+    );
+  }
+
+  return (req, res) => {
+    const exchange = open(req, res);
+    inFlight.inc();
+    return requestContext.run(exchange.context, async () => {
+      try {
+        await serve(exchange);
+      } catch (error) {
+        await refuse(exchange, error);
+      } finally {
+        inFlight.dec();
+        const method = METHODS.includes(req.method?.toLowerCase() as never) ? (req.method as string) : '_OTHER';
+        const { route, start, actor } = exchange;
+        const labels = { method, route, status: res.statusCode };
+        const durationMs = performance.now() - start;
+        duration.observe(labels, durationMs / 1000);
+        total.inc(labels);
+        logAccess(log, { method, route, status: res.statusCode, durationMs, address: actor?.address ?? '' });
+      }
+    });
+  };
+}
+
+function open(req: IncomingMessage, res: ServerResponse): Exchange {
+  const url = req.url ?? '/';
+  const mark = url.indexOf('?');
+  const given = req.headers['x-request-id'];
+  const request_id = typeof given === 'string' && REQUEST_ID.test(given) ? given : newId().replaceAll('-', '');
+  const trace_id = TRACE_PARENT.exec(String(req.headers.traceparent ?? ''))?.[1] ?? request_id;
+  return {
+    req,
+    res,
+    path: mark < 0 ? url : url.slice(0, mark),
+    search: mark < 0 ? '' : url.slice(mark + 1),
+    route: UNMATCHED,
+    context: { request_id, trace_id },
+    start: performance.now(),
+  };
+}
+
+function singleHeader(req: IncomingMessage, name: string): string | undefined {
+  const value = req.headers[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Names and values of a query string; a name given twice is refused, so that a scalar never becomes a list. */
+function parseQuery(search: string): Record<string, string> {
+  const query: Record<string, string> = Object.create(null);
+  if (search === '') return query;
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (name in query)
+      throw new AppError('request.invalid', undefined, {
+        details: [{ pointer: `/query/${name}`, message: 'is given more than once' }],
+      });
+    query[name] = value;
+  }
+  return query;
+}
+
+const NOTHING = Object.freeze({});
+
+function validate(schema: z.ZodType | undefined, value: unknown, prefix: string): unknown {
+  if (!schema) {
+    const [name] = Object.keys(value as object);
+    if (name === undefined) return NOTHING;
+    throw new AppError('request.invalid', undefined, {
+      details: [{ pointer: `${prefix}/${name}`, message: 'is not known here' }],
+    });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const details = parsed.error.issues.slice(0, 20).flatMap((issue) => {
+    const pointer = `${prefix}/${issue.path.map(String).join('/')}`;
+    if (issue.code !== 'unrecognized_keys') return [{ pointer, message: issue.message }];
+    return issue.keys.slice(0, 20).map((key) => ({
+      pointer: `${pointer.replace(/\/$/, '')}/${key.slice(0, 64)}`,
+      message: 'is not known here',
+    }));
+  });
+  throw new AppError('request.invalid', 'The request has mistakes.', { details });
+}
+
+function answer(
+  { res, context }: Exchange,
+  endpoint: Endpoint,
+  result: unknown,
+  extra: Record<string, string> = {},
+): void {
+  const replied = (result as Reply | undefined)?.reply === true ? (result as Reply) : undefined;
+  const status = replied?.status ?? endpoint.status;
+  const schema = endpoint.answers[status];
+  if (!schema) throw new Error(`${endpoint.method} ${endpoint.path} declares no answer ${status}`);
+  const body = schema.parse(replied ? replied.body : result);
+  const headers: Record<string, string> = {
+    'cache-control': 'no-store',
+    'x-request-id': context.request_id,
+    ...replied?.headers,
+    ...extra,
+  };
+  if (res.writableEnded || res.destroyed) return;
+  if (body === undefined) {
+    res.writeHead(status, headers).end();
+    return;
+  }
+  const text = JSON.stringify(body);
+  headers['content-type'] ??= 'application/json; charset=utf-8';
+  headers['content-length'] = String(Buffer.byteLength(text));
+  res.writeHead(status, headers).end(text);
+}
+
+function sendProblem({ res, context }: Exchange, error: AppError): void {
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const text = JSON.stringify(toProblem(error, context.request_id));
+  res
+    .writeHead(error.status, STATUS_CODES[error.status] ?? '', {
+      'content-type': 'application/problem+json; charset=utf-8',
+      'content-length': Buffer.byteLength(text),
+      'cache-control': 'no-store',
+      'x-request-id': context.request_id,
+      ...error.headers,
+    })
+    .end(text);
+}
