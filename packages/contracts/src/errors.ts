@@ -35,10 +35,14 @@ export const ERRORS = {
   'org.suspended': { status: 403, title: 'The organization is suspended' },
 
   'request.header_invalid': { status: 400, title: 'Invalid header' },
+  'request.header_too_large': { status: 431, title: 'Headers too large' },
   'request.invalid': { status: 400, title: 'Invalid request' },
   'request.malformed': { status: 400, title: 'Malformed request' },
+  'request.misdirected': { status: 421, title: 'No such host' },
+  'request.timeout': { status: 408, title: 'Request timed out' },
   'request.too_large': { status: 413, title: 'Request too large' },
   'request.unsupported_media_type': { status: 415, title: 'Unsupported media type' },
+  'request.uri_too_long': { status: 414, title: 'Address too long' },
 
   'upstream.circuit_open': { status: 503, title: 'Upstream is failing' },
   'upstream.timeout': { status: 504, title: 'Upstream timed out' },
