@@ -18,7 +18,7 @@ export interface PublicJwk extends JsonWebKey {
 
 /** The public half of a P-256 key as JWK; `kid` is its thumbprint (RFC 7638). */
 export function publicJwk(key: KeyObject): PublicJwk {
-  const { crv, kty, x, y } = createPublicKey(key).export({ format: 'jwk' });
+  const { crv, kty, x, y } = (key.type === 'private' ? createPublicKey(key) : key).export({ format: 'jwk' });
   const kid = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
   return { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' } as PublicJwk;
 }

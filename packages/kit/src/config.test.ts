@@ -1,0 +1,80 @@
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { type ConfigError, isSecret, list, loadConfig, port, secret } from './config.ts';
+
+const Schema = z.object({ PORT: port(), JWT_SECRET: secret(), ORIGINS: list(), SMTP_PASSWORD: secret().optional() });
+const good = 'mXq3vT0rB8kZyW5nJ1hD6sLfGcAeUi2o';
+
+function mistakesOf(env: NodeJS.ProcessEnv): string[] {
+  try {
+    loadConfig(Schema, env);
+    return [];
+  } catch (error) {
+    return (error as ConfigError).mistakes;
+  }
+}
+
+function secretFile(value: string, mode: number): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'gatehouse-config-')), 'secret');
+  writeFileSync(file, value);
+  chmodSync(file, mode);
+  return file;
+}
+
+describe('loadConfig', () => {
+  test('reads every setting of the schema, and no other', () => {
+    const config = loadConfig(Schema, { PORT: '4001', JWT_SECRET: good, ORIGINS: 'a, b', PATH: '/bin' });
+
+    expect(config).toEqual({ PORT: 4001, JWT_SECRET: good, ORIGINS: ['a', 'b'] });
+  });
+
+  test('F42 lists every mistake at once and repeats no value', () => {
+    const mistakes = mistakesOf({ PORT: 'eighty', JWT_SECRET: 'short-value', SMTP_PASSWORD: 'x' });
+
+    expect(mistakes.map((mistake) => mistake.split(':')[0])).toEqual(
+      expect.arrayContaining(['PORT', 'JWT_SECRET', 'SMTP_PASSWORD']),
+    );
+    expect(mistakes.join()).not.toContain('short-value');
+  });
+
+  test('F42 a secret has no default', () => {
+    expect(mistakesOf({ PORT: '1' })).toEqual(['JWT_SECRET: is required']);
+    expect(mistakesOf({ PORT: '1', JWT_SECRET: '' })).toEqual(['JWT_SECRET: is required']);
+  });
+
+  test.each([
+    'change-me-change-me-change-me-change-me',
+    'an-example-secret-for-the-readme-0001',
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
+    'secret1234567890secret1234567890secret',
+  ])('F42 refuses the example value %s', (value) => {
+    expect(mistakesOf({ PORT: '1', JWT_SECRET: value })).not.toEqual([]);
+  });
+
+  test('reads NAME from the file that NAME_FILE names, without its last newline', () => {
+    const config = loadConfig(Schema, { PORT: '1', JWT_SECRET_FILE: secretFile(`${good}\n`, 0o400) });
+
+    expect(config.JWT_SECRET).toBe(good);
+  });
+
+  test('refuses a secret file that everyone may read', () => {
+    expect(mistakesOf({ PORT: '1', JWT_SECRET_FILE: secretFile(good, 0o644) })).toEqual([
+      'JWT_SECRET: the file that JWT_SECRET_FILE names is open to everyone; chmod it to 0400',
+    ]);
+  });
+
+  test('refuses NAME beside NAME_FILE, and a file that is not there', () => {
+    expect(mistakesOf({ PORT: '1', JWT_SECRET: good, JWT_SECRET_FILE: secretFile(good, 0o400) })[0]).toMatch(/both/);
+    expect(mistakesOf({ PORT: '1', JWT_SECRET_FILE: '/nowhere' })).toContain(
+      'JWT_SECRET: JWT_SECRET_FILE cannot be read (ENOENT)',
+    );
+  });
+});
+
+test('isSecret sees through optional', () => {
+  expect(isSecret(Schema.shape.SMTP_PASSWORD)).toBe(true);
+  expect(isSecret(Schema.shape.PORT)).toBe(false);
+});
