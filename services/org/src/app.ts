@@ -1,0 +1,33 @@
+import type { Endpoint } from '@gatehouse/kit/endpoint';
+import type { IdentityVerifier } from '@gatehouse/kit/identity';
+import type { Metrics } from '@gatehouse/kit/metrics';
+import { serviceApp } from '@gatehouse/kit/service-app';
+import { apiKeyRoutes } from './api-keys/routes.ts';
+import type { Deps } from './deps.ts';
+import { guardRoutes } from './guard/routes.ts';
+import { memberRoutes } from './members/routes.ts';
+import { organizationRoutes } from './organizations/routes.ts';
+import { permissionRoutes } from './permissions/routes.ts';
+import { platformRoutes } from './platform/routes.ts';
+
+/** Every endpoint of the service. */
+export function endpoints(deps: Deps): Endpoint[] {
+  return [
+    ...organizationRoutes(deps),
+    ...memberRoutes(deps),
+    ...apiKeyRoutes(deps),
+    ...permissionRoutes(),
+    ...platformRoutes(deps),
+    ...guardRoutes(deps),
+  ];
+}
+
+interface AppDeps extends Deps {
+  metrics: Metrics;
+  verifier: IdentityVerifier;
+}
+
+/** The HTTP application; it never listens. */
+export function createApp(deps: AppDeps) {
+  return serviceApp({ ...deps, endpoints: endpoints(deps) });
+}

@@ -1,0 +1,59 @@
+import type { Plan } from '@gatehouse/contracts/identity';
+import type { UserActor } from '@gatehouse/kit/actor';
+import { platformTransaction } from '@gatehouse/kit/db';
+import { AppError } from '@gatehouse/kit/errors';
+import { publish } from '@gatehouse/kit/outbox';
+import { decodeCursor, type Page, toPage } from '@gatehouse/kit/page';
+import { z } from 'zod';
+import { forgetOrganization } from '../api-keys/api-keys.ts';
+import type { Deps } from '../deps.ts';
+import {
+  listOrganizations,
+  lockOrganization,
+  type Organization,
+  type Status,
+  updateStanding,
+} from '../organizations/store.ts';
+
+const Position = z.tuple([z.uuid()]);
+
+interface Filter extends Page {
+  status?: Status | undefined;
+  q?: string | undefined;
+}
+
+export async function listAllOrganizations({ pool }: Deps, { limit, cursor, status, q }: Filter) {
+  const scope = `organizations:${JSON.stringify([status, q])}`;
+  const after = decodeCursor(scope, Position, cursor)?.[0];
+  const rows = await platformTransaction(pool, (tx) => listOrganizations(tx, { status, q, after, limit: limit + 1 }));
+  return toPage(rows, limit, scope, ({ id }) => [id]);
+}
+
+interface Decision {
+  status?: Exclude<Status, 'deleted'> | undefined;
+  plan?: Plan | undefined;
+  reason: string;
+}
+
+/** Suspends an organization, lets it work again (also one that was deleted), or changes its plan. */
+export function administerOrganization(
+  deps: Deps,
+  actor: UserActor,
+  orgId: string,
+  { status, plan, reason }: Decision,
+): Promise<Organization> {
+  return deps.operations('organization_administer', () =>
+    platformTransaction(deps.pool, async (tx) => {
+      const organization = await lockOrganization(tx, orgId);
+      if (!organization) throw new AppError('org.not_found', 'No such organization.');
+      const old = { status: organization.status, plan: organization.plan };
+      const standing = { status: status ?? old.status, plan: plan ?? old.plan };
+      const changed = await updateStanding(tx, { id: orgId, ...standing, now: deps.clock() });
+      const target = { type: 'organization', id: orgId };
+      const data = { reason, old, new: standing };
+      await publish(tx, actor, 'org.organization_administered.v1', data, { org_id: orgId, target });
+      await forgetOrganization(deps, tx, orgId);
+      return changed;
+    }),
+  );
+}
