@@ -13,12 +13,20 @@ const RETRYABLE = new Set(['40001', '40P01']);
 // Lock and statement timeouts: the database works but has more to do than it can.
 const TOO_SLOW = new Set(['55P03', '57014']);
 
+interface Failure {
+  code?: unknown;
+  message?: unknown;
+  cause?: unknown;
+}
+
+/** An error and its causes. Not by `instanceof`: node's own errors are of another realm where code runs in a VM. */
+function* chain(error: unknown): Generator<Failure> {
+  for (let one = error; typeof one === 'object' && one !== null; one = (one as Failure).cause) yield one;
+}
+
 /** SQLSTATE (or node's code) of a failure, looked for in its causes too. */
 export function sqlState(error: unknown): string | undefined {
-  for (let one = error; one instanceof Error; one = one.cause) {
-    const { code } = one as { code?: unknown };
-    if (typeof code === 'string' && !(one instanceof AppError)) return code;
-  }
+  for (const one of chain(error)) if (typeof one.code === 'string' && !(one instanceof AppError)) return one.code;
   return undefined;
 }
 
@@ -32,7 +40,7 @@ export function violates(error: unknown, constraint: string): boolean {
 export function isLost(error: unknown): boolean {
   const code = sqlState(error);
   if (code !== undefined) return LOST.has(code) || code.startsWith('08');
-  for (let one = error; one instanceof Error; one = one.cause) if (LOST_MESSAGE.test(one.message)) return true;
+  for (const { message } of chain(error)) if (LOST_MESSAGE.test(String(message))) return true;
   return false;
 }
 

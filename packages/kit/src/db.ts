@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { z } from 'zod';
-import { asUnavailable, isLost, isUnusable } from './db-errors.ts';
+import { asUnavailable, isUnusable } from './db-errors.ts';
 import { type PoolMetrics, poolMetrics } from './db-metrics.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -45,7 +45,7 @@ export interface Pool extends Queryable {
   readonly name: string;
   /** The node-postgres pool, for what needs a connection of its own (COPY). */
   readonly pg: pg.Pool;
-  /** A connection for one transaction; `release` it, with true when it must not serve again. */
+  /** A connection for one transaction; its holder releases it. */
   acquire(): Promise<Connection>;
   /** Closes every connection once it is idle. */
   end(): Promise<void>;
@@ -61,8 +61,9 @@ export type Db = Pool | Tx;
 export interface Connection extends Queryable {
   /** Sends statements that have no parameters, several in one round trip. */
   send(text: string): Promise<pg.QueryResult>;
+  /** Whether it must not serve again; set by what went wrong, or by who knows that its state is unclear. */
+  unusable: boolean;
   release(): void;
-  readonly unusable: boolean;
 }
 
 const STATEMENT_TIMEOUT_MS = 5_000;
@@ -135,16 +136,8 @@ async function connected(pool: pg.Pool, measure: PoolMetrics | undefined): Promi
 }
 
 function connectionOf(client: pg.PoolClient, measure: PoolMetrics | undefined): Connection {
-  let unusable = false;
-  const guarded = async <T>(work: Promise<T>): Promise<T> => {
-    try {
-      return await work;
-    } catch (error) {
-      unusable ||= isUnusable(error);
-      throw error;
-    }
-  };
-  return {
+  const connection: Connection = {
+    unusable: false,
     async query({ text, values, name, operation }) {
       const startedAt = measure ? performance.now() : 0;
       const result = await guarded(client.query(name === undefined ? { text, values } : { text, values, name }));
@@ -152,11 +145,17 @@ function connectionOf(client: pg.PoolClient, measure: PoolMetrics | undefined): 
       return result;
     },
     send: (text) => guarded(client.query(text)),
-    release: () => client.release(unusable),
-    get unusable() {
-      return unusable;
-    },
+    release: () => client.release(connection.unusable),
   };
+  async function guarded<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      connection.unusable ||= isUnusable(error);
+      throw error;
+    }
+  }
+  return connection;
 }
 
 type Tag<T> = (strings: TemplateStringsArray, ...values: Parameter[]) => Promise<T>;

@@ -73,7 +73,7 @@ async function attempted<T>(
     return result;
   } catch (error) {
     await finish();
-    if (!connection.unusable) await connection.send('rollback').catch(() => undefined);
+    if (!connection.unusable) await connection.send('rollback').catch(() => (connection.unusable = true));
     throw error;
   }
 }
