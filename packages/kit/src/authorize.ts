@@ -19,8 +19,8 @@ export function authorize(endpoint: Endpoint, identity: Identity, params: Record
     throw new AppError('access.denied', 'Confirm your e-mail address first.');
   if (permission === 'platform_admin' && identity.role !== 'admin') throw new AppError('access.denied');
   if (!orgPermission) return;
+  if (params.org_id !== undefined && params.org_id !== identity.org?.id) throw new AppError('not_found');
   if (!identity.org) throw new AppError('request.invalid', 'Name the organization by path or by x-org-id.');
-  if (params.org_id !== undefined && params.org_id !== identity.org.id) throw new AppError('not_found');
   delete params.org_id;
   if (!identity.org.permissions.includes(orgPermission)) throw new AppError('access.denied');
 }

@@ -39,12 +39,16 @@ interface Exchange {
   actor?: Actor;
   endpoint?: Endpoint;
   start: number;
+  /** Whether the caller may do this at all; what stops it later is no refused decision, unless it is a 403. */
+  authorized: boolean;
 }
 
 type Dispatch = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
 const TRACE_PARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+// One spelling of a path: no escapes, no empty or trailing segment, so that guard and router cannot read it differently.
+const CANONICAL_PATH = /^(\/[\w.~-]+)+$/;
 const UNMATCHED = '__unmatched__';
 
 /**
@@ -76,13 +80,14 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
     const actor = actorOf(identity, req, exchange.context.request_id, exchange.context.trace_id);
     exchange.actor = actor;
 
-    const match = router.find(req.method as HTTPMethod, path);
+    const match = CANONICAL_PATH.test(path) ? router.find(req.method as HTTPMethod, path) : null;
     if (!match) throw unknownRoute(path);
     const endpoint = match.store as Endpoint;
     exchange.endpoint = endpoint;
     exchange.route = endpoint.path;
     const pathParams = { ...match.params } as Record<string, string>;
     authorize(endpoint, identity, pathParams);
+    exchange.authorized = true;
     await endpoint.before?.(actor);
 
     const params = validate(endpoint.params, pathParams, '/path');
@@ -100,7 +105,9 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
   }
 
   function unknownRoute(path: string): AppError {
-    const allowed = METHODS.filter((method) => router.find(method.toUpperCase() as HTTPMethod, path));
+    const allowed = METHODS.filter(
+      (method) => CANONICAL_PATH.test(path) && router.find(method.toUpperCase() as HTTPMethod, path),
+    );
     if (allowed.length === 0) return new AppError('not_found');
     return new AppError('method_not_allowed', undefined, { headers: { allow: allowed.join(', ').toUpperCase() } });
   }
@@ -114,7 +121,8 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
       captureError(thrown, exchange.route);
     }
     const error = known ?? new AppError('internal', 'Something went wrong; quote the request id when you report it.');
-    if (error.status === 403) await recordDenial(exchange, error);
+    const hidden = error.status === 404 && exchange.endpoint !== undefined && !exchange.authorized;
+    if (error.status === 403 || hidden) await recordDenial(exchange, error);
     sendProblem(exchange, error);
   }
 
@@ -163,6 +171,7 @@ function open(req: IncomingMessage, res: ServerResponse): Exchange {
     route: UNMATCHED,
     context: { request_id, trace_id },
     start: performance.now(),
+    authorized: false,
   };
 }
 
