@@ -166,7 +166,7 @@ describe('who is asked for', () => {
 
     expect(await owner.get(`/api/org/${orgId}/members`)).toMatchObject({ status: 200, body: { role: 'owner' } });
     expect((await owner.get(`/api/org/${randomUUID()}/members`)).status).toBe(404);
-    expect((await as().get(`/api/org/${orgId}/members`)).status).toBe(400);
+    expect((await as().get(`/api/org/${orgId}/members`)).status).toBe(404);
   });
 
   test('S076 a refused permission is recorded once, with who asked', async () => {
