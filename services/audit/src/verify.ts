@@ -1,10 +1,10 @@
 // `make audit-verify`: recomputes the chain of the whole log and names the first sequence that does not hold.
-import { ConfigError, databaseSettings, loadConfig, secret } from '@gatehouse/kit/config';
+import { ConfigError, databaseSettings, loadConfig } from '@gatehouse/kit/config';
 import { openPool } from '@gatehouse/kit/db';
 import { z } from 'zod';
 import { verifyChain } from './chain/verify-chain.ts';
 
-const Config = z.object({ ...databaseSettings, AUDIT_DATABASE_PASSWORD: secret() });
+const Config = z.object({ ...databaseSettings, AUDIT_DATABASE_PASSWORD: z.string().meta({ secret: true }) });
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 async function verify(): Promise<number> {

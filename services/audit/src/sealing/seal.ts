@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '@gatehouse/kit/clock';
 import { type Pool, platformTransaction, type Tx } from '@gatehouse/kit/db';
 import { chainHash } from '../chain/chain.ts';
-import { type Head, listPending, lockHead, moveToLog, type PendingEvent, updateHead } from './store.ts';
+import { type Head, listPending, lockHead, moveToLog, type PendingEvent, planByIndex, updateHead } from './store.ts';
 
 // Measured: chunks of 500 hide the hashing behind the database's work best; 40 of them share the price of a commit.
 const CHUNK = 500;
@@ -30,6 +30,7 @@ export function seal(pool: Pool, { clock, chunk = CHUNK, chunksMax = CHUNKS_MAX 
     const sealing: Sealing = { sealed: [], more: false };
     const head = await lockHead(tx);
     if (!head) return sealing;
+    await planByIndex(tx);
 
     const before = head.seq;
     let events = await listPending(tx, 0, chunk);
