@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import winston from 'winston';
 import 'winston-daily-rotate-file';
 import { requestContext } from './context.ts';
+import { writeLine } from './line-buffer.ts';
 import { redact } from './redact.ts';
 
 export type Logger = winston.Logger;
@@ -67,6 +68,8 @@ const FIELDS = new Set([
 ]);
 const SEVERITY: Record<string, number> = { error: 17, warn: 13, info: 9, debug: 5 };
 const MAX_FIELD = 2048;
+// Where winston's transports look for the finished line.
+const MESSAGE = Symbol.for('message');
 
 /** The error of a log line, as fields. */
 export function errorFields(error: unknown): Record<string, unknown> {
@@ -77,6 +80,15 @@ export function errorFields(error: unknown): Record<string, unknown> {
     'exception.message': `${error.message}${cause}`,
     'exception.stacktrace': error.stack,
   };
+}
+
+/** Takes the fields of a line as the inside of a JSON object, safe to write as they are. */
+type LineSink = (level: 'info' | 'error', fields: string) => void;
+const sinks = new WeakMap<Logger, LineSink>();
+
+/** The short way to a logger's stdout and files, for the line of every request; none for a logger made elsewhere. */
+export function lineSink(log: Logger): LineSink | undefined {
+  return sinks.get(log);
 }
 
 /** A logger that writes one JSON object a line: fields by allow-list, values redacted and cut, ids of the request added. */
@@ -99,21 +111,33 @@ export function createLogger({ service, version, environment, level, dir }: LogO
     for (const name of Object.keys(info)) if (FIELDS.has(name)) line[name] = clean(info[name]);
     return JSON.stringify(line);
   });
-  const transports: winston.transport[] = [new winston.transports.Console()];
-  if (dir) {
-    mkdirSync(dir, { recursive: true });
-    const file = { dirname: dir, maxSize: '10m', maxFiles: 10, auditFile: `${dir}/.${service}.json` };
-    transports.push(
-      new winston.transports.DailyRotateFile({ ...file, filename: `${service}-%DATE%.log` }),
-      new winston.transports.DailyRotateFile({
-        ...file,
-        filename: `${service}-error-%DATE%.log`,
-        auditFile: `${dir}/.${service}-error.json`,
-        level: 'error',
-      }),
-    );
-  }
-  return winston.createLogger({ level, format, transports, exitOnError: false });
+  const files = dir ? rotatingFiles(dir, service) : [];
+  const transports = [new winston.transports.Console(), ...files];
+  const log = winston.createLogger({ level, format, transports, exitOnError: false });
+
+  const constant = JSON.stringify(resource).slice(1, -1);
+  sinks.set(log, (lineLevel, fields) => {
+    const severity = `"severity_text":"${lineLevel.toUpperCase()}","severity_number":${SEVERITY[lineLevel]}`;
+    const line = `{"timestamp":"${new Date().toISOString()}",${severity},${constant},${fields}}`;
+    writeLine(line);
+    for (const file of files)
+      if (!file.level || file.level === lineLevel) file.log?.({ level: lineLevel, [MESSAGE]: line }, () => undefined);
+  });
+  return log;
+}
+
+function rotatingFiles(dir: string, service: string): winston.transport[] {
+  mkdirSync(dir, { recursive: true });
+  const file = { dirname: dir, maxSize: '10m', maxFiles: 10, auditFile: `${dir}/.${service}.json` };
+  return [
+    new winston.transports.DailyRotateFile({ ...file, filename: `${service}-%DATE%.log` }),
+    new winston.transports.DailyRotateFile({
+      ...file,
+      filename: `${service}-error-%DATE%.log`,
+      auditFile: `${dir}/.${service}-error.json`,
+      level: 'error',
+    }),
+  ];
 }
 
 function clean(value: unknown): unknown {
