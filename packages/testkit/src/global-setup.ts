@@ -9,7 +9,6 @@ import { publishRun } from './run.ts';
 const ROOM_BYTES = 2 * 1024 ** 3;
 
 /** Jest's global setup: one Postgres and one Redis for the run, on ports of their own, in a folder that goes with it. */
-// biome-ignore lint/style/noDefaultExport: Jest takes the default export.
 export default async function setUp(): Promise<void> {
   const dir = mkdtempSync(join(fastFolder(), 'gatehouse-test-'));
   const stops: (() => Promise<void>)[] = [];
