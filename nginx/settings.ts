@@ -67,22 +67,17 @@ export const Config = z.object({
 });
 export type Config = z.output<typeof Config>;
 
+/** Settings without what only the start of nginx finds out. */
+export type NginxOptions = Omit<NginxSettings, 'runDir' | 'tempDir' | 'http2' | 'user'>;
+
 type Places = Pick<
-  NginxSettings,
-  | 'addresses'
-  | 'gateways'
-  | 'certificate'
-  | 'certificateKey'
-  | 'runDir'
-  | 'tempDir'
-  | 'accessLog'
-  | 'errorLog'
-  | 'http2'
+  NginxOptions,
+  'addresses' | 'gateways' | 'certificate' | 'certificateKey' | 'accessLog' | 'errorLog'
 > &
-  Partial<NginxSettings>;
+  Partial<NginxOptions>;
 
 /** Joins the settings with the places of the machine; a place may also override a setting. */
-export function nginxSettings(config: Config, places: Places): NginxSettings {
+export function nginxSettings(config: Config, places: Places): NginxOptions {
   const publicPort = Number(new URL(config.PUBLIC_URL).port || 443);
   return {
     environment: config.ENVIRONMENT,

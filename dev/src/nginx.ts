@@ -15,10 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { endChild } from '@gatehouse/testkit/process';
 import { renderNginx, renderUpstream } from '../../nginx/render.ts';
-import type { NginxSettings } from '../../nginx/settings.ts';
-
-/** Settings that follow from where nginx runs are filled in by `startNginx`. */
-export type NginxOptions = Omit<NginxSettings, 'runDir' | 'tempDir' | 'http2' | 'user'>;
+import type { NginxOptions, NginxSettings } from '../../nginx/settings.ts';
 
 export interface RunningNginx {
   pid: number;

@@ -1,0 +1,49 @@
+# `make` prints the commands. Everything runs on Node 24 from node_modules; the machine's own Node only installs it.
+SHELL := /bin/sh
+NODE := node_modules/.bin/node
+JEST := $(NODE) --experimental-vm-modules node_modules/jest/bin/jest.js
+INSTALLED := node_modules/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test check e2e bench migrate migrate-status audit-verify openapi install
+
+help: ## Print the commands
+	@echo 'Gatehouse'; echo
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
+
+up: install ## Run the whole platform on this machine; Ctrl-C stops it
+	@exec $(NODE) dev/up.ts
+
+demo: install ## Show the main job, step by step, against the running platform
+	@exec $(NODE) e2e/demo.ts
+
+test: install ## Run the tests (on a Postgres and a Redis of their own)
+	@exec $(JEST)
+
+check: install ## Types, lint, format, import direction
+	@node_modules/.bin/tsc
+	@node_modules/.bin/biome check --error-on-warnings .
+
+e2e: install ## Run the end-to-end tests, through nginx
+	@SUITE=e2e exec $(JEST) --runInBand
+
+bench: install ## Measure the speed goals, as ratios
+	@exec $(NODE) bench/main.ts
+
+migrate: install ## Apply pending migrations to the running platform's database
+	@exec $(NODE) dev/migrate.ts apply
+
+migrate-status: install ## List applied and pending migrations
+	@exec $(NODE) dev/migrate.ts status
+
+audit-verify: install ## Recompute the chain of the audit log
+	@exec $(NODE) dev/audit-verify.ts
+
+openapi: install ## Print the API description (OpenAPI 3.1)
+	@exec $(NODE) dev/openapi.ts
+
+install: ## Install the dependencies when the lock file changed
+	@hash=$$(cksum <package-lock.json) && \
+	if [ "$$hash" != "$$(cat $(INSTALLED) 2>/dev/null)" ] || [ ! -x $(NODE) ]; then \
+	  sh dev/install.sh && echo "$$hash" >$(INSTALLED); \
+	fi

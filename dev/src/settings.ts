@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+
+/** The flat settings of an environment, as in `.env.*`. */
+export type Settings = Record<string, string>;
+
+const OWN_PORTS = [
+  'NGINX_HTTP_PORT',
+  'NGINX_HTTPS_PORT',
+  'NGINX_OPS_PORT',
+  'DATABASE_PORT',
+  'SMTP_PORT',
+  ...['GATEWAY', 'AUTH', 'ORG', 'AUDIT', 'WORKER'].flatMap((name) => [`${name}_PORT`, `${name}_OPS_PORT`]),
+] as const;
+/** Ports that only a local platform has. */
+const LOCAL = { MAILBOX_PORT: '4026' };
+// Addresses that contain a port: the port's setting, and how the address is written.
+const ADDRESSES: Record<string, [port: string, address: (port: string) => string]> = {
+  PUBLIC_URL: ['NGINX_HTTPS_PORT', (port) => `https://localhost:${port}`],
+  GATEWAY_URL: ['GATEWAY_PORT', local],
+  AUTH_URL: ['AUTH_PORT', local],
+  ORG_URL: ['ORG_PORT', local],
+  AUDIT_URL: ['AUDIT_PORT', local],
+  WORKER_URL: ['WORKER_PORT', local],
+};
+
+function local(port: string): string {
+  return `http://127.0.0.1:${port}`;
+}
+
+/** `.env.development` overridden by the environment's variables of the same names, and those by `overrides`. */
+export function readSettings(root: string, env: NodeJS.ProcessEnv, overrides: Settings = {}): Settings {
+  const file = parseEnv(readFileSync(join(root, '.env.development'), 'utf8')) as Settings;
+  const base: Settings = { ...file, ...LOCAL };
+  const given: Settings = { ...pick(env, Object.keys(base)), ...overrides };
+  return { ...base, ...addressesFor({ ...base, ...given }, given), ...given };
+}
+
+/** The same settings with every port of the platform replaced by a free one. */
+export async function withFreePorts(settings: Settings): Promise<Settings> {
+  const names = [...OWN_PORTS, 'MAILBOX_PORT'];
+  const ports = await freePorts(names.length + 2);
+  const [redis, upstream] = ports.splice(0, 2);
+  const chosen: Settings = Object.fromEntries(names.map((name, index) => [name, String(ports[index])]));
+  return {
+    ...settings,
+    ...chosen,
+    ...addressesFor({ ...settings, ...chosen }, {}),
+    REDIS_URL: `redis://127.0.0.1:${redis}`,
+    UPSTREAMS: settings['UPSTREAMS']?.replace(/(^|,)example=[^,]*/, `$1example=http://127.0.0.1:${upstream}`) ?? '',
+  };
+}
+
+/** Which setting asks for which port: what must be free before anything is started. */
+export function portsOf(settings: Settings): Map<number, string> {
+  const ports = new Map<number, string>();
+  for (const name of [...OWN_PORTS, ...Object.keys(LOCAL)]) ports.set(Number(settings[name]), name);
+  ports.set(Number(new URL(settings['REDIS_URL'] ?? '').port || 6379), 'REDIS_URL');
+  const example = exampleUpstream(settings);
+  if (example) ports.set(Number(example.port), 'UPSTREAMS');
+  return ports;
+}
+
+/** The address of the example application, where the settings have it on this machine. */
+export function exampleUpstream(settings: Settings): URL | undefined {
+  const address = /(?:^|,)\s*example=([^,]+)/.exec(settings['UPSTREAMS'] ?? '')?.[1];
+  const url = address ? new URL(address) : undefined;
+  return url && /^(127\.0\.0\.1|localhost)$/.test(url.hostname) ? url : undefined;
+}
+
+/** Ports that were free a moment ago, all different. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+function addressesFor(settings: Settings, given: Settings): Settings {
+  const addresses: Settings = {};
+  for (const [name, [port, address]] of Object.entries(ADDRESSES))
+    if (!given[name]) addresses[name] = address(settings[port] ?? '');
+  return addresses;
+}
+
+function pick(env: NodeJS.ProcessEnv, names: readonly string[]): Settings {
+  const picked: Settings = {};
+  for (const name of names) {
+    const value = env[name];
+    if (value !== undefined) picked[name] = value;
+  }
+  return picked;
+}
