@@ -179,9 +179,10 @@ describe('transactions', () => {
       async beforeCommit(tx: Tx, result: unknown) {
         calls.push(`${result} ${await pidOf(tx)}`);
       },
+      afterCommit: () => void calls.push('committed'),
     };
     const pid = await transactionScope.run(hooks, () => transaction(pool, pidOf));
-    expect(calls).toEqual([`began ${pid}`, `${pid} ${pid}`]);
+    expect(calls).toEqual([`began ${pid}`, `${pid} ${pid}`, 'committed']);
     const refusing = { afterBegin: () => Promise.reject(new AppError('conflict')) };
     await expect(transactionScope.run(refusing, () => transaction(pool, pidOf))).rejects.toThrow(AppError);
   });

@@ -7,6 +7,8 @@ import { asUnavailable, isLost, isRetryable } from './db-errors.ts';
 export interface TransactionHooks {
   afterBegin?(tx: Tx): Promise<void>;
   beforeCommit?(tx: Tx, result: unknown): Promise<void>;
+  /** Not called for an attempt that runs again. */
+  afterCommit?(): void;
 }
 
 /** Carries the hooks for the transactions that a request opens: `transactionScope.run(hooks, handler)`. */
@@ -70,6 +72,7 @@ async function attempted<T>(
     const { command } = await connection.send('commit');
     // After a failed statement COMMIT rolls back and reports success: fn must have swallowed that failure.
     if (command === 'ROLLBACK') throw new Error('the transaction was rolled back: a failed statement was ignored');
+    hooks?.afterCommit?.();
     return result;
   } catch (error) {
     await finish();
