@@ -44,9 +44,12 @@ export function idempotently<T>({ endpoint, actor, path, body, key }: Request, h
       },
       async beforeCommit(tx, result) {
         if (answered) return;
-        answered = true;
         await run(tx)`
           update app.idempotency_keys k set answer = ${JSON.stringify(result ?? null)}::jsonb where k.scope = ${scope}`;
+      },
+      // Only now: a transaction that is run again must claim again.
+      afterCommit() {
+        answered = true;
       },
     },
     handle,
