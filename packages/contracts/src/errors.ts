@@ -16,11 +16,17 @@ export const ERRORS = {
   'api_key.not_found': { status: 404, title: 'API key not found' },
   'api_key.not_usable': { status: 409, title: 'The API key is no longer in use' },
 
+  'auth.account_taken': { status: 409, title: 'The address already has an account' },
   'auth.invalid_credentials': { status: 401, title: 'Invalid credentials' },
+  'auth.refresh_refused': { status: 401, title: 'The refresh token is not valid' },
   'auth.required': { status: 401, title: 'Authentication required' },
   'auth.session_ended': { status: 401, title: 'Session ended' },
+  'auth.session_expired': { status: 401, title: 'Session expired' },
+  'auth.session_not_found': { status: 404, title: 'Session not found' },
+  'auth.token_refused': { status: 400, title: 'The token is not valid or was used' },
 
   'bootstrap.completed': { status: 403, title: 'Bootstrap already completed' },
+  'bootstrap.secret_wrong': { status: 403, title: 'The bootstrap secret is missing or wrong' },
 
   'idempotency.in_progress': { status: 409, title: 'A request with this Idempotency-Key is still running' },
   'idempotency.mismatch': { status: 422, title: 'The Idempotency-Key was used with another request' },
@@ -33,6 +39,8 @@ export const ERRORS = {
   'org.role_above_own': { status: 403, title: 'The role is above your own' },
   'org.slug_taken': { status: 409, title: 'The short name is taken' },
   'org.suspended': { status: 403, title: 'The organization is suspended' },
+
+  'registration.invitation_required': { status: 403, title: 'Registration needs an invitation' },
 
   'request.header_invalid': { status: 400, title: 'Invalid header' },
   'request.header_too_large': { status: 431, title: 'Headers too large' },
