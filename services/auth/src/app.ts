@@ -1,0 +1,37 @@
+import type { Endpoint } from '@gatehouse/kit/endpoint';
+import type { IdentityVerifier } from '@gatehouse/kit/identity';
+import type { Metrics } from '@gatehouse/kit/metrics';
+import { serviceApp } from '@gatehouse/kit/service-app';
+import { accountRoutes } from './accounts/routes.ts';
+import { bootstrapRoutes } from './bootstrap/routes.ts';
+import type { Deps } from './deps.ts';
+import { internalRoutes } from './internal/routes.ts';
+import { keyRoutes } from './keys/routes.ts';
+import { loginRoutes } from './login/routes.ts';
+import { registrationRoutes } from './registration/routes.ts';
+import { sessionRoutes } from './sessions/routes.ts';
+
+/** Every endpoint of the service. */
+export function endpoints(deps: Deps): Endpoint[] {
+  return [
+    ...bootstrapRoutes(deps),
+    ...registrationRoutes(deps),
+    ...loginRoutes(deps),
+    ...sessionRoutes(deps),
+    ...accountRoutes(deps),
+    ...keyRoutes(deps),
+    ...internalRoutes(deps),
+  ];
+}
+
+interface AppOptions {
+  deps: Deps;
+  metrics: Metrics;
+  verifier: IdentityVerifier;
+}
+
+/** The HTTP application; it never listens. */
+export function createApp({ deps, metrics, verifier }: AppOptions) {
+  const { pool, log } = deps;
+  return serviceApp({ pool, log, metrics, verifier, endpoints: endpoints(deps) });
+}

@@ -1,0 +1,59 @@
+import { hmac } from '@gatehouse/kit/crypto';
+import type { Db } from '@gatehouse/kit/db';
+import { AppError } from '@gatehouse/kit/errors';
+import type { Deps } from '../deps.ts';
+import type { LIMITERS } from '../metrics.ts';
+import { deleteBudget, findReset, giveBackGuess, takeGuess } from './store.ts';
+
+type Limiter = (typeof LIMITERS)[number];
+type BudgetDeps = Pick<Deps, 'pool' | 'clock' | 'metrics' | 'secrets'>;
+
+/** So many tries in so many seconds, by what `subject` names (an address, a network). */
+export interface Budget {
+  limiter: Limiter;
+  subject: string;
+  max: number;
+  windowSeconds: number;
+}
+
+/** Counts a try in Postgres before it is made; throws `rate_limited` when the budget is used up. */
+export async function spend(deps: BudgetDeps, budget: Budget): Promise<void> {
+  const retryAfterSeconds = await trySpend(deps, budget);
+  if (retryAfterSeconds === undefined) return;
+  const { max, windowSeconds } = budget;
+  throw new AppError('rate_limited', 'Too many attempts. Try again later.', {
+    headers: {
+      'retry-after': String(retryAfterSeconds),
+      'ratelimit-policy': `"attempts";q=${max};w=${windowSeconds}`,
+      ratelimit: `"attempts";r=0;t=${retryAfterSeconds}`,
+      'x-ratelimit-limit': String(max),
+      'x-ratelimit-remaining': '0',
+      'x-ratelimit-reset': String(retryAfterSeconds),
+    },
+  });
+}
+
+/** As `spend`, but tells the seconds to wait instead of throwing; undefined when the try may be made. */
+export async function trySpend(deps: BudgetDeps, budget: Budget): Promise<number | undefined> {
+  const now = deps.clock();
+  const bucket = bucketOf(deps, budget);
+  const resetsAt = new Date(now.getTime() + budget.windowSeconds * 1000);
+  if (await takeGuess(deps.pool, { bucket, max: budget.max, now, resetsAt })) return undefined;
+  deps.metrics.rateLimited.inc({ limiter: budget.limiter });
+  const reset = (await findReset(deps.pool, bucket)) ?? now;
+  return Math.max(1, Math.ceil((reset.getTime() - now.getTime()) / 1000));
+}
+
+/** Forgets the tries of a budget: what was tried has succeeded. */
+export function clear(deps: BudgetDeps, db: Db, budget: Budget): Promise<void> {
+  return deleteBudget(db, bucketOf(deps, budget));
+}
+
+/** Returns one try: it was not judged, or did no harm. The rest of the bucket stays counted. */
+export function giveBack(deps: BudgetDeps, db: Db, budget: Budget): Promise<void> {
+  return giveBackGuess(db, bucketOf(deps, budget));
+}
+
+function bucketOf({ secrets }: BudgetDeps, { limiter, subject }: Budget): Buffer {
+  return hmac(secrets.budgets, `${limiter}\n${subject}`);
+}

@@ -1,0 +1,49 @@
+import { count, databaseSettings, port, processSettings, redisSettings, secret } from '@gatehouse/kit/config';
+import { identitySettings } from '@gatehouse/kit/service';
+import { z } from 'zod';
+
+/** Settings of the auth service. */
+export const Config = z
+  .object({
+    ...processSettings,
+    ...databaseSettings,
+    ...redisSettings,
+    ...identitySettings,
+    AUTH_DATABASE_PASSWORD: secret(),
+    AUTH_PORT: port(),
+    AUTH_OPS_PORT: port(),
+    AUTH_POOL_MAX: count(2, 100),
+    JWT_SECRET: secret(),
+    PASSWORD_PEPPER: secret(),
+    MAIL_KEY: secret(),
+    BOOTSTRAP_SECRET: secret().optional(),
+    REGISTRATION_MODE: z.enum(['admin', 'open', 'invite']),
+    PASSWORD_MIN_LENGTH: count(8, 64),
+    PASSWORD_SCHEME: z.enum(['bcrypt', 'argon2id']),
+    BCRYPT_COST: count(4, 16),
+    HASH_CONCURRENCY: count(0, 64),
+    HASH_QUEUE_MAX: count(0, 1000),
+    LOGIN_BUDGET: count(1, 100),
+    LOGIN_NETWORK_BUDGET: count(1, 1_000_000).default(100),
+    LOGIN_BUDGET_WINDOW_SECONDS: count(1, 86_400),
+    ACCESS_TOKEN_TTL_SECONDS: count(10, 3600),
+    REFRESH_GRACE_SECONDS: count(0, 60),
+    SESSION_IDLE_SECONDS: count(60),
+    SESSION_ABSOLUTE_SECONDS: count(60),
+    ADMIN_SESSION_IDLE_SECONDS: count(60),
+    ADMIN_SESSION_ABSOLUTE_SECONDS: count(60),
+    SESSIONS_MAX: count(1, 1000),
+    SIGNING_KEY_ROTATION_DAYS: count(1, 90),
+  })
+  // Judged even when other settings are wrong, so that every mistake is listed at once.
+  .refine(({ ENVIRONMENT, BOOTSTRAP_SECRET }) => ENVIRONMENT === 'development' || BOOTSTRAP_SECRET, {
+    path: ['BOOTSTRAP_SECRET'],
+    message: 'is required',
+    when: () => true,
+  })
+  .refine(({ ENVIRONMENT, BCRYPT_COST }) => ENVIRONMENT === 'development' || BCRYPT_COST >= 12, {
+    path: ['BCRYPT_COST'],
+    message: 'must be at least 12 outside development',
+    when: () => true,
+  });
+export type Config = z.output<typeof Config>;

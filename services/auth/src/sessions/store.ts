@@ -1,0 +1,139 @@
+import { PlatformRole } from '@gatehouse/contracts/identity';
+import { type Db, many, maybe, one, run, type Tx } from '@gatehouse/kit/db';
+import { z } from 'zod';
+
+const Id = z.object({ id: z.uuid() });
+const Owned = z.object({ id: z.uuid(), user_id: z.uuid() });
+
+const Listed = z.object({
+  id: z.uuid(),
+  device: z.string(),
+  address: z.string(),
+  created_at: z.date(),
+  last_used_at: z.date(),
+});
+export type ListedSession = z.infer<typeof Listed>;
+
+const State = z.object({
+  id: z.uuid(),
+  user_id: z.uuid(),
+  role: PlatformRole,
+  user_status: z.string(),
+  key_sealed: z.instanceof(Buffer),
+  generation: z.number(),
+  rotated_at: z.date(),
+  idle_expires_at: z.date(),
+  expires_at: z.date(),
+  ended_at: z.date().nullable(),
+});
+export type SessionState = z.infer<typeof State>;
+
+export type EndReason = 'logout' | 'user' | 'session_limit' | 'refresh_reuse' | 'address_confirmed';
+
+export interface NewSession {
+  id: string;
+  user_id: string;
+  key_sealed: Buffer;
+  device: string;
+  address: string;
+  now: Date;
+  idle_expires_at: Date;
+  expires_at: Date;
+}
+
+export async function insertSession(tx: Tx, session: NewSession): Promise<void> {
+  const { id, user_id, key_sealed, device, address, now, idle_expires_at, expires_at } = session;
+  await run(tx)`
+    insert into auth.sessions (id, user_id, key_sealed, rotated_at, device, address,
+                               created_at, last_used_at, idle_expires_at, expires_at)
+    values (${id}, ${user_id}, ${key_sealed}, ${now}, ${device}, ${address},
+            ${now}, ${now}, ${idle_expires_at}, ${expires_at})`;
+}
+
+/** Locks a session: of refreshes at one instant, each sees what the one before left. */
+export function lockSession(tx: Tx, sessionId: string): Promise<SessionState | undefined> {
+  return maybe(tx, State)`
+    select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.generation, s.rotated_at,
+      s.idle_expires_at, s.expires_at, s.ended_at
+    from auth.sessions s
+    join auth.users u on u.id = s.user_id
+    where s.id = ${sessionId}
+    for no key update of s`;
+}
+
+export function findSession(db: Db, sessionId: string): Promise<SessionState | undefined> {
+  return maybe(db, State)`
+    select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.generation, s.rotated_at,
+      s.idle_expires_at, s.expires_at, s.ended_at
+    from auth.sessions s
+    join auth.users u on u.id = s.user_id
+    where s.id = ${sessionId}`;
+}
+
+interface Rotation {
+  id: string;
+  generation: number;
+  address: string;
+  now: Date;
+  idle_expires_at: Date;
+}
+
+export async function updateRotation(
+  tx: Tx,
+  { id, generation, address, now, idle_expires_at }: Rotation,
+): Promise<void> {
+  await run(tx)`
+    update auth.sessions s
+    set generation = ${generation}, rotated_at = ${now}, last_used_at = ${now}, address = ${address},
+      idle_expires_at = ${idle_expires_at}
+    where s.id = ${id}`;
+}
+
+export function listLiveSessions(db: Db, userId: string, now: Date): Promise<ListedSession[]> {
+  return many(db, Listed)`
+    select s.id, s.device, s.address, s.created_at, s.last_used_at
+    from auth.sessions s
+    where s.user_id = ${userId} and s.ended_at is null and s.expires_at > ${now} and s.idle_expires_at > ${now}
+    order by s.created_at desc, s.id desc`;
+}
+
+/** Ends a session of that user; false when there is none that lives. */
+export async function endSession(tx: Tx, sessionId: string, userId: string, end: End): Promise<boolean> {
+  const ended = await run(tx)`
+    update auth.sessions s set ended_at = ${end.now}, end_reason = ${end.reason}
+    where s.id = ${sessionId} and s.user_id = ${userId} and s.ended_at is null and s.expires_at > ${end.now}`;
+  return ended === 1;
+}
+
+interface End {
+  reason: EndReason;
+  now: Date;
+}
+
+export async function endAllSessions(tx: Tx, userId: string, { reason, now }: End): Promise<string[]> {
+  const ended = await many(tx, Id)`
+    update auth.sessions s set ended_at = ${now}, end_reason = ${reason}
+    where s.user_id = ${userId} and s.ended_at is null
+    returning s.id`;
+  return ended.map((session) => session.id);
+}
+
+/** Ends the oldest of a user's sessions until `keep` are left. The caller holds the user's row. */
+export async function endOldestSessions(tx: Tx, userId: string, keep: number, now: Date): Promise<string[]> {
+  const ended = await many(tx, Owned)`
+    update auth.sessions s set ended_at = ${now}, end_reason = 'session_limit'
+    where s.id in (
+      select l.id from auth.sessions l
+      where l.user_id = ${userId} and l.ended_at is null
+      order by l.created_at desc, l.id desc
+      offset ${keep}
+    )
+    returning s.id, s.user_id`;
+  return ended.map((session) => session.id);
+}
+
+export function countLiveSessions(db: Db, now: Date): Promise<{ total: number }> {
+  return one(db, z.object({ total: z.number() }))`
+    select count(*) as total from auth.sessions s
+    where s.ended_at is null and s.expires_at > ${now} and s.idle_expires_at > ${now}`;
+}
