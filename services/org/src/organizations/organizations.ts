@@ -1,3 +1,4 @@
+import type { Plan } from '@gatehouse/contracts/identity';
 import type { OrgActor, UserActor } from '@gatehouse/kit/actor';
 import { orgTransaction, type Tx } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
@@ -7,6 +8,7 @@ import { decodeCursor, type Page, toPage } from '@gatehouse/kit/page';
 import { z } from 'zod';
 import { forgetOrganization } from '../api-keys/api-keys.ts';
 import type { Deps } from '../deps.ts';
+import type { Organization, Status } from './organization.ts';
 import { slugOf, withSuffix } from './slug.ts';
 import * as store from './store.ts';
 import { writeIn } from './writing.ts';
@@ -40,7 +42,7 @@ interface Wish {
   now: Date;
 }
 
-async function insertUnderFreeSlug(tx: Tx, wish: Wish): Promise<store.Organization> {
+async function insertUnderFreeSlug(tx: Tx, wish: Wish): Promise<Organization> {
   const plain = slugOf(wish.name);
   for (const slug of wish.slug ? [wish.slug] : [plain, withSuffix(plain), withSuffix(plain)]) {
     const organization = await store.insertOrganization(tx, { ...wish, slug });
@@ -56,7 +58,7 @@ export async function listOwnOrganizations({ pool }: Deps, actor: UserActor, { l
   return toPage(rows, limit, scope, ({ id }) => [id]);
 }
 
-export function getOrganization({ pool }: Deps, orgId: string): Promise<store.Organization> {
+export function getOrganization({ pool }: Deps, orgId: string): Promise<Organization> {
   return orgTransaction(pool, orgId, async (tx) => {
     const organization = await store.findOrganization(tx, orgId);
     if (!organization || organization.status === 'deleted') throw new AppError('org.not_found');
@@ -83,10 +85,25 @@ export function updateOrganization(
 /** Deletes an organization for everyone in it at once. Its rows stay, and a platform admin can bring it back. */
 export function deleteOrganization(deps: Deps, actor: OrgActor): Promise<void> {
   return deps.operations('organization_delete', () =>
-    writeIn(deps, actor, 'organization:delete', async ({ tx, organization: { id, name, slug, plan } }) => {
-      await store.updateStanding(tx, { id, status: 'deleted', plan, now: deps.clock() });
+    writeIn(deps, actor, 'organization:delete', async ({ tx, organization: { id, name, slug } }) => {
+      await changeStanding(deps, tx, id, { status: 'deleted' });
       await publish(tx, actor, 'org.organization_deleted.v1', { name, slug }, { target: target(id) });
-      await forgetOrganization(deps, tx, id);
     }),
   );
+}
+
+interface Standing {
+  status?: Status | undefined;
+  plan?: Plan | undefined;
+}
+
+/** Changes state or plan and tells both old and new; the gateway asks anew about the organization and its keys. */
+export async function changeStanding(deps: Deps, tx: Tx, id: string, { status, plan }: Standing) {
+  const organization = await store.lockOrganization(tx, id);
+  if (!organization) throw new AppError('org.not_found', 'No such organization.');
+  const old = { status: organization.status, plan: organization.plan };
+  const standing = { status: status ?? old.status, plan: plan ?? old.plan };
+  const changed = await store.updateStanding(tx, { id, ...standing, now: deps.clock() });
+  await forgetOrganization(deps, tx, id);
+  return { old, new: standing, organization: changed };
 }

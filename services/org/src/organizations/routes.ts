@@ -3,6 +3,7 @@ import { Page, pageOf } from '@gatehouse/kit/page';
 import { line } from '@gatehouse/kit/text';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
+import { Organization, OwnOrganization } from './organization.ts';
 import {
   createOrganization,
   deleteOrganization,
@@ -11,7 +12,6 @@ import {
   updateOrganization,
 } from './organizations.ts';
 import { Slug } from './slug.ts';
-import { Organization, OwnOrganization } from './store.ts';
 
 const Name = line(100);
 const Changes = z

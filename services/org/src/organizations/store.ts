@@ -1,29 +1,9 @@
-import { OrgFact } from '@gatehouse/contracts/facts';
-import { Plan } from '@gatehouse/contracts/identity';
+import type { Plan } from '@gatehouse/contracts/identity';
 import { OrgRole } from '@gatehouse/contracts/permissions';
 import { type Db, many, maybe, one, run, sql, type Tx, violates } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { z } from 'zod';
-import { StoredTime } from '../time.ts';
-
-export const Status = OrgFact.shape.status;
-export type Status = z.infer<typeof Status>;
-
-export const Organization = z.object({
-  id: z.uuid(),
-  name: z.string(),
-  slug: z.string(),
-  status: Status,
-  plan: Plan,
-  created_at: z.iso.datetime(),
-});
-export type Organization = z.infer<typeof Organization>;
-
-/** An organization as one of its members sees it in the list of their own. */
-export const OwnOrganization = Organization.extend({ role: OrgRole });
-
-const Row = Organization.extend({ created_at: StoredTime });
-const OwnRow = OwnOrganization.extend({ created_at: StoredTime });
+import { type Organization, OrganizationRow, OwnOrganizationRow, type Status } from './organization.ts';
 
 const columns = sql`o.id, o.name, o.slug, o.status, o.plan, o.created_at`;
 
@@ -43,7 +23,7 @@ interface NewOrganization {
 
 /** Undefined when the short name is taken. */
 export function insertOrganization(tx: Tx, { id, name, slug, founder, now }: NewOrganization) {
-  return maybe(tx, Row)`
+  return maybe(tx, OrganizationRow)`
     insert into org.organizations as o (id, name, slug, created_by, created_at, updated_at)
     values (${id}, ${name}, ${slug}, ${founder}, ${now}, ${now})
     on conflict (slug) do nothing
@@ -57,18 +37,18 @@ export async function insertFounder(tx: Tx, orgId: string, userId: string, now: 
 }
 
 export function listOrganizationsOf(db: Db, userId: string, after: string | undefined, limit: number) {
-  return many(db, OwnRow)`
+  return many(db, OwnOrganizationRow)`
     select o.id, o.name, o.slug, o.status, o.plan, o.role, o.created_at
     from org.list_organizations_of(${userId}, ${after ?? null}, ${limit}) o`;
 }
 
 export function findOrganization(tx: Tx, orgId: string) {
-  return maybe(tx, Row)`select ${columns} from org.organizations o where o.id = ${orgId}`;
+  return maybe(tx, OrganizationRow)`select ${columns} from org.organizations o where o.id = ${orgId}`;
 }
 
 /** Reads an organization and holds its lock until the transaction ends. */
 export function lockOrganization(tx: Tx, orgId: string) {
-  return maybe(tx, Row)`
+  return maybe(tx, OrganizationRow)`
     select ${columns} from org.organizations o where o.id = ${orgId} for no key update`;
 }
 
@@ -86,7 +66,7 @@ interface Profile {
 
 export async function updateProfile(tx: Tx, { id, name, slug, now }: Profile): Promise<Organization> {
   try {
-    return await one(tx, Row)`
+    return await one(tx, OrganizationRow)`
       update org.organizations as o set name = ${name}, slug = ${slug}, updated_at = ${now}
       where o.id = ${id} returning ${columns}`;
   } catch (error) {
@@ -103,28 +83,9 @@ interface Standing {
 }
 
 export function updateStanding(tx: Tx, { id, status, plan, now }: Standing): Promise<Organization> {
-  return one(tx, Row)`
+  return one(tx, OrganizationRow)`
     update org.organizations as o
     set status = ${status}, plan = ${plan}, updated_at = ${now},
       deleted_at = case when ${status} = 'deleted' then coalesce(o.deleted_at, ${now}::timestamptz) end
     where o.id = ${id} returning ${columns}`;
-}
-
-export interface OrganizationFilter {
-  status: Status | undefined;
-  /** Found literally in name or short name, whatever its letter case. */
-  q: string | undefined;
-  after: string | undefined;
-  limit: number;
-}
-
-export function listOrganizations(tx: Tx, { status, q, after, limit }: OrganizationFilter) {
-  return many(tx, Row)`
-    select ${columns} from org.organizations o
-    where (${status ?? null}::text is null or o.status = ${status ?? null})
-      and (${q ?? null}::text is null or strpos(lower(o.name), lower(${q ?? null})) > 0
-           or strpos(o.slug, lower(${q ?? null})) > 0)
-      and (${after ?? null}::uuid is null or o.id > ${after ?? null})
-    order by o.id
-    limit ${limit}`;
 }

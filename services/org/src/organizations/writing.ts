@@ -4,7 +4,8 @@ import { orgTransaction, type Tx } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import type { Deps } from '../deps.ts';
 import type { ActingRole } from '../members/rules.ts';
-import { findRole, lockOrganization, type Organization } from './store.ts';
+import type { Organization } from './organization.ts';
+import { findRole, lockOrganization } from './store.ts';
 
 export interface Writing {
   tx: Tx;

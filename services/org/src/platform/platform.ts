@@ -1,19 +1,13 @@
 import type { Plan } from '@gatehouse/contracts/identity';
 import type { UserActor } from '@gatehouse/kit/actor';
 import { platformTransaction } from '@gatehouse/kit/db';
-import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import { decodeCursor, type Page, toPage } from '@gatehouse/kit/page';
 import { z } from 'zod';
-import { forgetOrganization } from '../api-keys/api-keys.ts';
 import type { Deps } from '../deps.ts';
-import {
-  listOrganizations,
-  lockOrganization,
-  type Organization,
-  type Status,
-  updateStanding,
-} from '../organizations/store.ts';
+import type { Organization, Status } from '../organizations/organization.ts';
+import { changeStanding } from '../organizations/organizations.ts';
+import { listOrganizations } from './store.ts';
 
 const Position = z.tuple([z.uuid()]);
 
@@ -44,16 +38,10 @@ export function administerOrganization(
 ): Promise<Organization> {
   return deps.operations('organization_administer', () =>
     platformTransaction(deps.pool, async (tx) => {
-      const organization = await lockOrganization(tx, orgId);
-      if (!organization) throw new AppError('org.not_found', 'No such organization.');
-      const old = { status: organization.status, plan: organization.plan };
-      const standing = { status: status ?? old.status, plan: plan ?? old.plan };
-      const changed = await updateStanding(tx, { id: orgId, ...standing, now: deps.clock() });
+      const { organization, ...change } = await changeStanding(deps, tx, orgId, { status, plan });
       const target = { type: 'organization', id: orgId };
-      const data = { reason, old, new: standing };
-      await publish(tx, actor, 'org.organization_administered.v1', data, { org_id: orgId, target });
-      await forgetOrganization(deps, tx, orgId);
-      return changed;
+      await publish(tx, actor, 'org.organization_administered.v1', { reason, ...change }, { org_id: orgId, target });
+      return organization;
     }),
   );
 }

@@ -4,7 +4,7 @@ import { Page, pageOf } from '@gatehouse/kit/page';
 import { line } from '@gatehouse/kit/text';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
-import { Organization, Status } from '../organizations/store.ts';
+import { Organization, Status } from '../organizations/organization.ts';
 import { administerOrganization, listAllOrganizations } from './platform.ts';
 
 const Filter = Page.extend({ status: Status.optional(), q: line(100).optional() });
