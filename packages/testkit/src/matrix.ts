@@ -32,6 +32,8 @@ interface MatrixOptions<O extends MatrixOrganization> {
   table: RouteTable<O>;
   /** Where the permission alone does not say what is answered, by route. */
   exceptions?: Record<string, Partial<Record<Stranger, number>>>;
+  /** Routes that write and yet ask for no more than a permission to read. */
+  writesForReaders?: string[];
   start: () => Promise<{
     url: string;
     database: TestDatabase;
@@ -62,7 +64,7 @@ function statusForStranger({ permission, orgPermission, status }: Endpoint, stra
  * on the objects of another organization, and every role on every route of its own. A route without an entry fails.
  */
 export function testMatrix<O extends MatrixOrganization>(options: MatrixOptions<O>): void {
-  const { service, schema, endpoints, table, exceptions = {} } = options;
+  const { service, schema, endpoints, table, exceptions = {}, writesForReaders = [] } = options;
   const listed = endpoints.filter(needsEntry);
   const inOrganization = listed.filter(({ orgPermission }) => orgPermission);
   let server: Awaited<ReturnType<MatrixOptions<O>['start']>>;
@@ -105,6 +107,14 @@ export function testMatrix<O extends MatrixOrganization>(options: MatrixOptions<
 
   test('S072 S076: every route with an id has its entry in the table, and every entry its route', () => {
     expect(Object.keys(table).sort()).toEqual(listed.map(routeOf).sort());
+  });
+
+  // The tables below follow the declarations; this is what finds a declaration that asks for too little.
+  test('S076: a route that writes asks for a permission to write', () => {
+    const loose = inOrganization.filter(
+      ({ method, orgPermission }) => method !== 'get' && orgPermission?.endsWith(':read'),
+    );
+    expect(loose.map(routeOf)).toEqual(writesForReaders);
   });
 
   describe('S072: on an object of another organization', () => {

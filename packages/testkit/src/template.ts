@@ -15,8 +15,8 @@ import pg from 'pg';
 import { currentRun } from './run.ts';
 
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-/** The password of every role in a test's cluster. */
-export const TEST_PASSWORD = 'for-tests-only';
+/** The password of every role in a test's cluster; long enough for the settings of a process that a test starts. */
+export const TEST_PASSWORD = 'only-for-the-cluster-of-one-test-run';
 /** All passwords that provision asks for. */
 export const TEST_PASSWORDS = Object.fromEntries(
   [MIGRATOR_ROLE, ...SERVICE_ROLES].map((role) => [role, TEST_PASSWORD]),

@@ -12,7 +12,7 @@ export const Config = z.object({
   ORG_PORT: port(),
   ORG_OPS_PORT: port(),
   ORG_POOL_MAX: count(1, 100),
-  ORGANIZATIONS_PER_USER_MAX: count(0, 10_000).default(10),
-  API_KEYS_PER_ORGANIZATION_MAX: count(0, 10_000).default(50),
+  ORGANIZATIONS_PER_USER_MAX: count(0, 10_000),
+  API_KEYS_PER_ORGANIZATION_MAX: count(0, 10_000),
 });
 export type Config = z.output<typeof Config>;

@@ -1,5 +1,6 @@
 import { OrgRole } from '@gatehouse/contracts/permissions';
 import { newId } from '@gatehouse/kit/ids';
+import { eventually } from '@gatehouse/testkit/eventually';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startOrg, type TestOrg } from './testing.ts';
 
@@ -46,6 +47,7 @@ describe('the doors for auth', () => {
     await expect(admit(acme.members.admin, user, 'viewer')).rejects.toMatchObject({ constraint: 'members_pkey' });
   });
 
+  // Guards the share lock in org.admit_user: without it the admission does not wait, and this test for it in vain.
   test('whoever is demoted meanwhile admits nobody', async () => {
     const acme = await org.found();
     const [demotion, admission] = [await org.database.pool('admin').pg.connect(), newId()];
@@ -59,6 +61,10 @@ describe('the doors for auth', () => {
       () => 'admitted',
       (error) => error.code,
     );
+    await eventually(async () => {
+      const waiting = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%admit_user%'`;
+      return (await org.rows(`${waiting} and datname = current_database()`)).length > 0;
+    });
     await demotion.query('commit');
     demotion.release();
 

@@ -39,6 +39,7 @@ testMatrix({
     // A platform admin is no member, so there is nothing to leave.
     'POST /api/org/:org_id/leave': { platform_admin: 404 },
   },
+  writesForReaders: ['POST /api/org/:org_id/leave'],
   async start() {
     org = await startOrg();
     const { url, database, close } = org;
