@@ -10,6 +10,8 @@ export const ACCESS_EVENTS = {
       status: z.number().int(),
       code: z.string(),
       permission: z.string().optional(),
+      /** Why the gateway refused, in the words of its metric `authz_decisions_total`. */
+      reason: z.string().optional(),
     }),
   },
 } as const;

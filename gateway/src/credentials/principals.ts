@@ -1,0 +1,30 @@
+import type { CachedIdentity } from '../identity/identities.ts';
+
+interface Remembers {
+  /** Identities minted for this principal, by audience and organization state. */
+  identities: Map<string, CachedIdentity>;
+}
+
+/** A user, by an access token that verified. Whether the session still lives is a fact that is asked every time. */
+export interface UserPrincipal extends Remembers {
+  kind: 'user';
+  user_id: string;
+  session_id: string;
+  expiresAtMs: number;
+}
+
+/** Whoever holds an API key; `hash` is its SHA-256 in hex, by which its fact is asked. */
+export interface KeyPrincipal extends Remembers {
+  kind: 'api_key';
+  hash: string;
+}
+
+export interface AnonymousPrincipal extends Remembers {
+  kind: 'anonymous';
+}
+
+export type Principal = UserPrincipal | KeyPrincipal | AnonymousPrincipal;
+
+export function createPrincipal<P extends Principal>(principal: Omit<NoInfer<P>, 'identities'>): P {
+  return { ...principal, identities: new Map() } as unknown as P;
+}

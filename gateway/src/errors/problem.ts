@@ -1,0 +1,130 @@
+import { ERRORS, type ErrorCode } from '@gatehouse/contracts/errors';
+
+/** A request that goes no further: what the client is told, and how it is counted. */
+export interface Refusal {
+  code: ErrorCode;
+  detail: string;
+  /** Label of `authz_decisions_total`; absent where nobody's permission was in question. */
+  reason?: DecisionReason;
+  /** Whether the refusal is written into the record of events. */
+  recorded?: boolean;
+  /** Flat list of more headers. */
+  headers?: readonly string[];
+  /** The connection cannot be used any longer. */
+  close?: boolean;
+}
+
+export const DECISION_REASONS = [
+  'ok',
+  'anonymous',
+  'ambiguous_credential',
+  'bad_credential',
+  'session_ended',
+  'key_unknown',
+  'key_scope',
+  'key_rule',
+  'key_address',
+  'org_unknown',
+  'org_suspended',
+  'org_missing',
+  'origin',
+  'rate_limited',
+  'unavailable',
+] as const;
+export type DecisionReason = (typeof DECISION_REASONS)[number];
+
+/** The problem document (RFC 9457) as text. */
+export function problemBody(code: ErrorCode, detail: string, requestId: string): string {
+  return JSON.stringify({
+    type: `urn:gatehouse:problem:${code}`,
+    title: ERRORS[code].title,
+    status: ERRORS[code].status,
+    detail,
+    code,
+    request_id: requestId,
+  });
+}
+
+const refuse = (code: ErrorCode, detail: string, more: Omit<Refusal, 'code' | 'detail'> = {}): Refusal => ({
+  code,
+  detail,
+  ...more,
+});
+
+const BEARER = ['www-authenticate', 'Bearer realm="gatehouse"'];
+const INVALID_TOKEN = ['www-authenticate', 'Bearer realm="gatehouse", error="invalid_token"'];
+
+// Refusals without parameters are made once: an attack must not cost an object and a stack trace per request.
+export const REFUSALS = {
+  oddTarget: refuse('request.malformed', 'The path or query is not in its canonical form.'),
+  longTarget: refuse('request.uri_too_long', 'The path and query are too long.'),
+  method: refuse('method_not_allowed', 'The method is not allowed.', {
+    headers: ['allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'],
+  }),
+  bodyOnGet: refuse('request.malformed', 'A GET or HEAD request has no body.'),
+  framing: refuse('request.malformed', 'The framing of the request is ambiguous.', { close: true }),
+  repeatedHeader: refuse('request.header_invalid', 'A header was given more than once.'),
+  tooLarge: refuse('request.too_large', 'The body is too large.'),
+  notFound: refuse('not_found', 'There is nothing here.'),
+  upstreamUnknown: refuse('not_found', 'There is no such upstream.'),
+  foreignOrigin: refuse('access.denied', 'Requests from this origin are not allowed.', {
+    reason: 'origin',
+    recorded: true,
+  }),
+  anonymous: refuse('auth.required', 'A credential is needed.', { reason: 'anonymous', headers: BEARER }),
+  ambiguousCredential: refuse('request.header_invalid', 'Give one credential, once.', {
+    reason: 'ambiguous_credential',
+    recorded: true,
+  }),
+  badCredential: refuse('auth.required', 'The credential is not valid.', {
+    reason: 'bad_credential',
+    recorded: true,
+    headers: INVALID_TOKEN,
+  }),
+  sessionEnded: refuse('auth.session_ended', 'The session has ended.', {
+    reason: 'session_ended',
+    recorded: true,
+    headers: INVALID_TOKEN,
+  }),
+  keyUnknown: refuse('auth.required', 'The API key is not valid.', {
+    reason: 'key_unknown',
+    recorded: true,
+    headers: INVALID_TOKEN,
+  }),
+  keyScope: refuse('access.denied', 'API keys do not reach this.', { reason: 'key_scope', recorded: true }),
+  keyRule: refuse('access.denied', 'The rules of the API key do not allow this.', {
+    reason: 'key_rule',
+    recorded: true,
+  }),
+  keyAddress: refuse('access.denied', 'The API key may not be used from this address.', {
+    reason: 'key_address',
+    recorded: true,
+  }),
+  orgDisagrees: refuse('request.header_invalid', 'The path and x-org-id name different organizations.'),
+  orgMalformed: refuse('request.header_invalid', 'x-org-id must be a UUID.'),
+  orgMissing: refuse('request.header_invalid', 'Name the organization by x-org-id.', { reason: 'org_missing' }),
+  orgUnknown: refuse('not_found', 'There is no such organization.', { reason: 'org_unknown', recorded: true }),
+  orgSuspended: refuse('access.denied', 'The organization is suspended.', { reason: 'org_suspended', recorded: true }),
+  unavailable: refuse('dependency_unavailable', 'Who is asking cannot be checked right now.', {
+    reason: 'unavailable',
+    headers: ['retry-after', '1'],
+  }),
+  overloaded: refuse('overloaded', 'Too many requests are waiting.', { headers: ['retry-after', '1'] }),
+  upstreamTimeout: refuse('upstream.timeout', 'The upstream did not answer in time.'),
+  upstreamUnavailable: refuse('upstream.unavailable', 'The upstream did not answer.'),
+  internal: refuse('internal', 'Something went wrong.'),
+} as const satisfies Record<string, Refusal>;
+
+export function rateLimited(retryAfterSeconds: number): Refusal {
+  return refuse('rate_limited', `Try again in ${retryAfterSeconds} seconds.`, {
+    reason: 'rate_limited',
+    recorded: true,
+    headers: ['retry-after', String(retryAfterSeconds)],
+  });
+}
+
+export function circuitOpen(retryAfterSeconds: number): Refusal {
+  return refuse('upstream.circuit_open', 'The upstream is failing and is left alone for a moment.', {
+    headers: ['retry-after', String(retryAfterSeconds)],
+  });
+}

@@ -1,0 +1,81 @@
+import { Pool } from 'undici';
+import { type Circuit, createCircuit } from '../circuit/circuit.ts';
+
+/** How long a process that refused a connection is passed over while another one is there. */
+const DOWN_MS = 1_000;
+
+export interface Origin {
+  url: string;
+  pool: Pool;
+  /** Prefix of every path, without a trailing slash; mostly empty. */
+  basePath: string;
+  downUntil: number;
+}
+
+/** A service or an upstream: one or more processes that answer alike. */
+export interface Target {
+  name: string;
+  /** Our own service, or an application behind us. */
+  service: boolean;
+  origins: Origin[];
+  next: number;
+  circuit: Circuit;
+  inFlight: number;
+  maxInFlight: number;
+}
+
+export interface TargetSettings {
+  /** Until the head of the answer is there. */
+  timeoutMs: number;
+  /** Between two pieces of the answer's body. */
+  idleTimeoutMs: number;
+  connections: number;
+}
+
+interface TargetOptions extends TargetSettings {
+  name: string;
+  service: boolean;
+  urls: readonly string[];
+}
+
+// A place in the queue for each connection: more could only wait longer than their clients do.
+const QUEUE_FACTOR = 2;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export function createTarget({ name, service, urls, timeoutMs, idleTimeoutMs, connections }: TargetOptions): Target {
+  const origins = urls.map((text): Origin => {
+    const url = new URL(text);
+    const pool = new Pool(url.origin, {
+      connections,
+      pipelining: 1,
+      connectTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
+      headersTimeout: timeoutMs,
+      bodyTimeout: idleTimeoutMs,
+      allowH2: false,
+    });
+    return { url: url.origin, pool, basePath: url.pathname.replace(/\/$/, ''), downUntil: 0 };
+  });
+  return {
+    name,
+    service,
+    origins,
+    next: 0,
+    circuit: createCircuit(),
+    inFlight: 0,
+    maxInFlight: connections * origins.length * QUEUE_FACTOR,
+  };
+}
+
+/** The next process in turn that did not refuse its connection a moment ago; the next one anyway when all did. */
+export function pickOrigin(target: Target, nowMs: number): Origin {
+  const { origins } = target;
+  for (let i = 0; i < origins.length; i++) {
+    const origin = origins[target.next++ % origins.length] as Origin;
+    if (origin.downUntil <= nowMs) return origin;
+  }
+  return origins[target.next++ % origins.length] as Origin;
+}
+
+export function markDown(origin: Origin, nowMs: number): void {
+  origin.downUntil = nowMs + DOWN_MS;
+}
