@@ -6,6 +6,7 @@ import { open, seal } from '@gatehouse/kit/crypto';
 import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
+import { errorFields } from '@gatehouse/kit/log';
 import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import type { User } from '../accounts/accounts.ts';
@@ -83,12 +84,14 @@ export function tokensOf(
   };
 }
 
-/** The key of a session's refresh tokens; throws for a row that was moved or altered. */
-export function sessionKey(
-  { secrets }: Pick<Deps, 'secrets'>,
-  session: Pick<SessionState, 'id' | 'user_id' | 'key_sealed'>,
-) {
-  return open(secrets.sessions, session.key_sealed, aadOf(session.id, session.user_id));
+/** The key of a session's refresh tokens; undefined, and an error in the log, for a row that was moved or altered. */
+export function sessionKey({ secrets, log }: Pick<Deps, 'secrets' | 'log'>, session: SessionState): Buffer | undefined {
+  try {
+    return open(secrets.sessions, session.key_sealed, aadOf(session.id, session.user_id));
+  } catch (error) {
+    log.error('the key of a session does not open: its row was altered, or JWT_SECRET was', errorFields(error));
+    return undefined;
+  }
 }
 
 export async function listSessions({ pool, clock }: SessionDeps, actor: UserActor) {
