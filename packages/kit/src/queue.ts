@@ -1,7 +1,9 @@
-import { type Job, Queue, Worker } from 'bullmq';
+import { type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { Logger } from './log.ts';
 import { quietly } from './redis.ts';
+
+export type { Job, Queue, Worker };
 
 interface QueueConnection {
   url: string;
@@ -9,10 +11,13 @@ interface QueueConnection {
   log: Logger;
 }
 
+const COMMAND_TIMEOUT_MS = 2_000;
+
 /** A connection as BullMQ needs it; commands of producers fail fast, a worker's blocking ones wait for Redis to be back. */
 export function queueConnection({ url, password, log }: QueueConnection, { blocking }: { blocking: boolean }): Redis {
   const redis = new Redis(url, {
     ...(password ? { password } : {}),
+    ...(blocking ? {} : { commandTimeout: COMMAND_TIMEOUT_MS }),
     maxRetriesPerRequest: blocking ? null : 1,
     enableOfflineQueue: blocking,
     retryStrategy: (times) => Math.min(200 * times, 2000),
@@ -23,7 +28,21 @@ export function queueConnection({ url, password, log }: QueueConnection, { block
 
 /** A queue to add to. A finished job leaves Redis at once: what is owed and what was done is in Postgres. */
 export function openQueue(name: string, connection: Redis): Queue {
-  return new Queue(name, { connection, defaultJobOptions: { removeOnComplete: true, removeOnFail: true } });
+  const queue = new Queue(name, { connection, defaultJobOptions: { removeOnComplete: true, removeOnFail: true } });
+  // Unheard, an error event would end the process; the connection logs the outage itself.
+  queue.on('error', () => undefined);
+  return queue;
+}
+
+/**
+ * What a handler throws when its job failed: `code` is all that Redis gets to know of it. With `retryInMs` the job runs
+ * again after that time, for as long as it has attempts left; without, it is given up.
+ */
+export function jobFailure(code: string, retryInMs?: number): Error {
+  const error = retryInMs === undefined ? new UnrecoverableError(code) : Object.assign(new Error(code), { retryInMs });
+  // A stack trace may repeat what the failure was about.
+  error.stack = '';
+  return error;
 }
 
 interface WorkOptions {
@@ -33,7 +52,22 @@ interface WorkOptions {
   handle: (job: Job) => Promise<void>;
 }
 
+// A worker that died loses its lock after this; the next check gives the job to another.
+const LOCK_MS = 20_000;
+const STALLED_CHECK_MS = 15_000;
+
 /** Works through a queue; BullMQ delivers at least once, so `handle` must be idempotent. */
 export function work({ queue, connection, concurrency, handle }: WorkOptions): Worker {
-  return new Worker(queue, handle, { connection, concurrency, maxStalledCount: 3 });
+  const worker = new Worker(queue, handle, {
+    connection,
+    concurrency,
+    maxStalledCount: 3,
+    lockDuration: LOCK_MS,
+    stalledInterval: STALLED_CHECK_MS,
+    settings: {
+      backoffStrategy: (_attempts, _type, error) => (error as { retryInMs?: number } | undefined)?.retryInMs ?? 0,
+    },
+  });
+  worker.on('error', () => undefined);
+  return worker;
 }

@@ -1,0 +1,49 @@
+import type { Clock } from '@gatehouse/kit/clock';
+import type { Pool } from '@gatehouse/kit/db';
+import { errorFields, type Logger } from '@gatehouse/kit/log';
+import { cleanUpApp, cleanUpAuth, cleanUpOrg, deleteDeadJobs, deleteFinishedJobs } from './store.ts';
+
+export interface NightlyDeps {
+  pool: Pool;
+  clock: Clock;
+  log: Logger;
+}
+
+const DAY_MS = 86_400_000;
+/** Days that a finished job is kept, and a dead one. Both hold addresses. */
+const FINISHED_DAYS = 7;
+const DEAD_DAYS = 90;
+
+/** Cleans up what is out of date. A part that fails does not keep the others from running; it throws at the end. */
+export async function cleanUp({ pool, clock, log }: NightlyDeps): Promise<void> {
+  const now = clock();
+  const daysAgo = (days: number) => new Date(now.getTime() - days * DAY_MS);
+  const parts: Record<string, () => Promise<number>> = {
+    app: () => cleanUpApp(pool, now),
+    auth: () => cleanUpAuth(pool, now),
+    org: () => cleanUpOrg(pool, now),
+    'finished jobs': () => inBatches((limit) => deleteFinishedJobs(pool, daysAgo(FINISHED_DAYS), limit)),
+    'dead jobs': () => inBatches((limit) => deleteDeadJobs(pool, daysAgo(DEAD_DAYS), limit)),
+  };
+  const failures: unknown[] = [];
+  for (const [name, part] of Object.entries(parts)) {
+    try {
+      log.info('cleaned up', { name, count: await part() });
+    } catch (error) {
+      log.error('a clean-up failed', { name, ...errorFields(error) });
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw new AggregateError(failures, 'the nightly clean-up failed in part');
+}
+
+const BATCH = 5_000;
+
+/** A batch at a time, so that no statement runs long. */
+async function inBatches(remove: (limit: number) => Promise<number>): Promise<number> {
+  for (let removed = 0; ; ) {
+    const count = await remove(BATCH);
+    removed += count;
+    if (count < BATCH) return removed;
+  }
+}

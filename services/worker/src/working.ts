@@ -1,0 +1,74 @@
+import type { Clock } from '@gatehouse/kit/clock';
+import type { Pool } from '@gatehouse/kit/db';
+import type { Logger } from '@gatehouse/kit/log';
+import type { Metrics } from '@gatehouse/kit/metrics';
+import { openQueue, type Queue, queueConnection, work } from '@gatehouse/kit/queue';
+import { startDispatching } from './dispatch/dispatching.ts';
+import { jobMetrics, QUEUES, type QueueName } from './jobs/job-metrics.ts';
+import { createRunner } from './jobs/runner.ts';
+import { type MailDeps, sendMail } from './mail/send-mail.ts';
+import { cleanUp } from './maintenance/nightly.ts';
+import { createScheduledTasks, keepSchedule } from './maintenance/schedule.ts';
+
+export interface WorkingDeps {
+  pool: Pool;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  redis: { url: string; password?: string | undefined };
+  mail: Omit<MailDeps, 'clock'>;
+  /** Shorter in tests. */
+  retryDelaysMs?: readonly number[];
+  lostAfterMs?: number;
+  sweepMs?: number;
+}
+
+export interface Working {
+  queues: ReadonlyMap<QueueName, Queue>;
+  /** Takes nothing new and waits for what runs. */
+  stop(): Promise<void>;
+  /** Closes the connections to Redis. */
+  disconnect(): void;
+}
+
+const MAIL_CONCURRENCY = 5;
+
+/** Starts everything that works in the background: the dispatcher, the workers of each queue, the schedule. */
+export function startWorking(deps: WorkingDeps): Working {
+  const { pool, clock, log, redis, mail, retryDelaysMs, lostAfterMs, sweepMs } = deps;
+  const metrics = jobMetrics(deps.metrics, pool, clock);
+  const producer = queueConnection({ ...redis, log }, { blocking: false });
+  const consumer = queueConnection({ ...redis, log }, { blocking: true });
+  const queues = new Map(QUEUES.map((name) => [name, openQueue(name, producer)]));
+
+  const handlers = { 'mail.send': (run: Parameters<typeof sendMail>[1]) => sendMail({ ...mail, clock }, run) };
+  const runOwed = createRunner({ pool, clock, log, metrics, handlers, ...(retryDelaysMs ? { retryDelaysMs } : {}) });
+  const runScheduled = createScheduledTasks({ clock, metrics, cleanUp: () => cleanUp({ pool, clock, log }) });
+  const workers = [
+    work({ queue: 'mail', connection: consumer, concurrency: MAIL_CONCURRENCY, handle: runOwed }),
+    work({ queue: 'maintenance', connection: consumer, concurrency: 1, handle: runScheduled }),
+  ];
+  const dispatching = startDispatching({
+    pool,
+    clock,
+    log,
+    queues,
+    beat: metrics.beat,
+    ...(lostAfterMs === undefined ? {} : { lostAfterMs }),
+    ...(sweepMs === undefined ? {} : { sweepMs }),
+  });
+  const schedule = keepSchedule({ queue: queues.get('maintenance') as Queue, log });
+
+  return {
+    queues,
+    async stop() {
+      schedule.stop();
+      await Promise.all([dispatching.stop(), ...workers.map((worker) => worker.close())]);
+    },
+    disconnect() {
+      for (const worker of workers) void worker.disconnect();
+      producer.disconnect();
+      consumer.disconnect();
+    },
+  };
+}
