@@ -43,15 +43,19 @@ as $$
   limit p_limit
 $$;
 
--- Locks the founder first: of two organizations founded at once, the second counts the first.
-create function org.count_founded(p_user_id uuid) returns integer
+-- Locks the founder first: of two organizations founded at once, the second counts the first. A deleted one counts
+-- for thirty days more, so that founding and deleting in turn is bounded too.
+create function org.count_founded(p_user_id uuid, p_now timestamptz) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set gatehouse.platform = 'on'
 as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('org.founder:' || p_user_id::text, 0));
-  return (select count(*)::integer from org.organizations o where o.created_by = p_user_id);
+  return (
+    select count(*)::integer from org.organizations o
+    where o.created_by = p_user_id and (o.deleted_at is null or o.deleted_at > p_now - interval '30 days')
+  );
 end
 $$;
 

@@ -1,4 +1,5 @@
 import { AppError } from '@gatehouse/kit/errors';
+import { Replay } from '@gatehouse/kit/idempotency';
 import type { Metrics } from '@gatehouse/kit/metrics';
 
 const OPERATIONS = [
@@ -30,6 +31,8 @@ export function countOperations(metrics: Metrics): Operations {
       total.inc({ operation, outcome: 'success' });
       return result;
     } catch (error) {
+      // A repeated request is answered from the store: nothing was done, and nothing refused.
+      if (error instanceof Replay) throw error;
       const refused = error instanceof AppError && error.status < 500;
       total.inc({ operation, outcome: refused ? 'refused' : 'failed' });
       throw error;

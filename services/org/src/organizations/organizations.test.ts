@@ -75,7 +75,17 @@ describe('founding', () => {
     expect(rows).toHaveLength(10);
   });
 
-  test('S033: a guest, whose address is not confirmed, founds nothing', async () => {
+  test('a deleted organization counts against the founder for thirty days', async () => {
+    const ada = someone();
+    const found = async () => (await ada.client.post('/api/orgs', { name: 'Again' })).status;
+    const rows = Array.from({ length: 10 }, () => ada.client.post('/api/orgs', { name: 'Gone' }));
+    for (const { body } of await Promise.all(rows)) await org.owner(body.id, ada.id).delete(`/api/org/${body.id}`);
+    expect(await found()).toBe(409);
+    org.clock.advance(31 * 86_400_000);
+    expect(await found()).toBe(201);
+  });
+
+  test('a guest, whose address is not confirmed, founds nothing', async () => {
     const answer = await org.as({ role: 'guest' }).post('/api/orgs', { name: 'Guest' });
     expect([answer.status, answer.body.code]).toEqual([403, 'access.denied']);
   });
@@ -237,4 +247,5 @@ test('every operation is counted from the start, and by its outcome', async () =
   expect(text).toMatch(/org_operations_total\{operation="api_key_rotate",outcome="failed"\} 0/);
   expect(text).toMatch(/org_operations_total\{operation="organization_create",outcome="success"\} [1-9]/);
   expect(text).toMatch(/org_operations_total\{operation="organization_create",outcome="refused"\} [1-9]/);
+  expect(text).toMatch(/org_operations_total\{operation="organization_create",outcome="failed"\} 0/);
 });

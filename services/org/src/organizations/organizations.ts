@@ -22,9 +22,9 @@ export function createOrganization(deps: Deps, actor: UserActor, wish: { name: s
   return operations('organization_create', () => {
     const id = newId();
     return orgTransaction(pool, id, async (tx) => {
-      if ((await store.countFounded(tx, actor.user_id)) >= limits.organizationsPerUser)
-        throw new AppError('org.limit_reached', `You may found ${limits.organizationsPerUser} organizations.`);
       const now = clock();
+      if ((await store.countFounded(tx, actor.user_id, now)) >= limits.organizationsPerUser)
+        throw new AppError('org.limit_reached', `You may found ${limits.organizationsPerUser} organizations.`);
       const organization = await insertUnderFreeSlug(tx, { id, ...wish, founder: actor.user_id, now });
       await store.insertFounder(tx, id, actor.user_id, now);
       const { name, slug, plan } = organization;

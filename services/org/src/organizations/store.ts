@@ -8,8 +8,9 @@ import { type Organization, OrganizationRow, OwnOrganizationRow, type Status } f
 const columns = sql`o.id, o.name, o.slug, o.status, o.plan, o.created_at`;
 
 /** How many organizations a user has founded; whoever asks next for the same user waits for this transaction. */
-export async function countFounded(tx: Tx, userId: string): Promise<number> {
-  const row = await one(tx, z.object({ founded: z.number() }))`select org.count_founded(${userId}) as founded`;
+export async function countFounded(tx: Tx, userId: string, now: Date): Promise<number> {
+  const row = await one(tx, z.object({ founded: z.number() }))`
+    select org.count_founded(${userId}, ${now}) as founded`;
   return row.founded;
 }
 
