@@ -75,7 +75,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     jwksAgeSeconds: keys.ageSeconds,
     openSockets: () => openUpgrades(),
   });
-  const events: AccessEvents = createAccessEvents({ db, log, clock, dropped: metrics.dropped });
+  const events: AccessEvents = createAccessEvents({ db, log, dropped: metrics.dropped });
   const writeLine = createAccessLines(log);
 
   const admission = createAdmission({

@@ -1,6 +1,5 @@
 import { ERRORS } from '@gatehouse/contracts/errors';
 import { EVENTS } from '@gatehouse/contracts/events';
-import type { Clock } from '@gatehouse/kit/clock';
 import type { Db } from '@gatehouse/kit/db';
 import { newId } from '@gatehouse/kit/ids';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
@@ -17,7 +16,6 @@ const RETRY_MS = 1_000;
 interface Options {
   db: Db;
   log: Logger;
-  clock: Clock;
   /** Told how many events found no room. */
   dropped: (count: number) => void;
 }
@@ -26,7 +24,7 @@ interface Options {
  * The record of refused requests. Collected and written several times a second, never in a request's way; while the
  * database is away up to 10,000 wait, and what finds no room is counted.
  */
-export function createAccessEvents({ db, log, clock, dropped }: Options) {
+export function createAccessEvents({ db, log, dropped }: Options) {
   let pending: EventRow[] = [];
   let writing: Promise<void> | undefined;
   let pausedUntil = 0;

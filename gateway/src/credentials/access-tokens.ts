@@ -53,7 +53,9 @@ export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
         clockTimestamp: nowSeconds,
       });
       return toPrincipal(token, claims, nowSeconds);
-    } catch (error) {}
+    } catch (error) {
+      return faultOf(error);
+    }
   }
 
   function toPrincipal(token: string, payload: unknown, nowSeconds: number): UserPrincipal | TokenFault {

@@ -74,18 +74,19 @@ export function createGuard({ facts, clock }: Options) {
     const org = facts.org(key.org_id);
     if (org === undefined) return facts.loadGuard(key.org_id, key.key_id);
     if (org === null || org.status !== 'active') return REFUSALS.keyUnknown;
-    const scope = scopeOf(exchange.path);
-    if (scope === undefined || !key.scopes.includes(scope)) return REFUSALS.keyScope;
-    if (!rulesAllow(key.rules, exchange.method, exchange.path)) return REFUSALS.keyRule;
-    if (!addressAllowed(key, exchange.address)) return REFUSALS.keyAddress;
-    const { orgId } = exchange.head;
-    if (orgId !== undefined && orgId.toLowerCase() !== key.org_id) return REFUSALS.orgDisagrees;
+    // Known from here on, so that a refusal below is recorded with the key and its organization.
     const standalone = exchange.route?.kind === 'standalone';
     exchange.standing = {
       role: undefined,
       key_id: key.key_id,
       org: standalone ? undefined : { id: key.org_id, role: 'api_key', permissions: [], plan: org.plan },
     };
+    const scope = scopeOf(exchange.path);
+    if (scope === undefined || !key.scopes.includes(scope)) return REFUSALS.keyScope;
+    if (!rulesAllow(key.rules, exchange.method, exchange.path)) return REFUSALS.keyRule;
+    if (!addressAllowed(key, exchange.address)) return REFUSALS.keyAddress;
+    const { orgId } = exchange.head;
+    if (orgId !== undefined && orgId.toLowerCase() !== key.org_id) return REFUSALS.orgDisagrees;
     exchange.plan = org.plan;
     return undefined;
   }
