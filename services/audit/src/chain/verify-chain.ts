@@ -1,7 +1,6 @@
 import { type Pool, platformTransaction } from '@gatehouse/kit/db';
-import { readEnds } from '../sealing/store.ts';
 import { chainHash, GENESIS } from './chain.ts';
-import { listRecords, type SealedRecord } from './read.ts';
+import { listRecords, readEnds, type SealedRecord } from './store.ts';
 
 /** What is wrong at the first sequence where the log and its chain part. */
 export interface Finding {
@@ -57,4 +56,10 @@ async function explain(pool: Pool, previous: Buffer, record: SealedRecord): Prom
     }
     if (later.length === 0) return { seq, problem: 'edited' };
   }
+}
+
+/** Whether the log ends where its head says: one look at both ends, not a verification of what lies between. */
+export async function endsAtHead(pool: Pool): Promise<boolean> {
+  const ends = await platformTransaction(pool, readEnds);
+  return !!ends && ends.head_seq === (ends.seq ?? 0) && ends.head_hash.equals(ends.hash ?? GENESIS);
 }

@@ -1,12 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '@gatehouse/kit/clock';
-import { type Pool, platformTransaction } from '@gatehouse/kit/db';
+import type { Pool } from '@gatehouse/kit/db';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
 import type { Metrics } from '@gatehouse/kit/metrics';
-import { GENESIS } from '../chain/chain.ts';
+import { endsAtHead } from '../chain/verify-chain.ts';
 import { seal } from './seal.ts';
 import { sealingMetrics } from './sealing-metrics.ts';
-import { readEnds } from './store.ts';
 
 interface SealingDeps {
   pool: Pool;
@@ -32,10 +31,9 @@ export function startSealing({ pool, log, metrics, clock, idleMs = IDLE_MS }: Se
   async function checkEnd(): Promise<void> {
     if (Date.now() < nextCheck) return;
     nextCheck = Date.now() + CHECK_EVERY_MS;
-    const ends = await platformTransaction(pool, readEnds);
-    if (ends && ends.head_seq === (ends.seq ?? 0) && ends.head_hash.equals(ends.hash ?? GENESIS)) return;
+    if (await endsAtHead(pool)) return;
     observe.brokenChain();
-    log.error('the audit log does not end where its head says', { seq: ends?.head_seq });
+    log.error('the audit log does not end where its head says');
   }
 
   async function turn(): Promise<number> {

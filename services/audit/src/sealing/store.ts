@@ -94,19 +94,3 @@ export async function countPending(pool: Pool): Promise<number> {
     select count(*) as count from (select from events.outbox limit 100000) o`;
   return count;
 }
-
-const Ends = z.object({
-  head_seq: z.number(),
-  head_hash: z.instanceof(Buffer),
-  seq: z.number().nullable(),
-  hash: z.instanceof(Buffer).nullable(),
-});
-export type Ends = z.infer<typeof Ends>;
-
-/** The head and the last record of the log, as one statement sees them. */
-export async function readEnds(tx: Tx): Promise<Ends | undefined> {
-  return maybe(tx, Ends)`
-    select h.seq as head_seq, h.hash as head_hash, l.seq, l.hash
-    from audit.head h
-    left join (select l.seq, l.hash from audit.log l order by l.seq desc limit 1) l on true`;
-}

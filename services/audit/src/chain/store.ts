@@ -1,4 +1,5 @@
-import type { Tx } from '@gatehouse/kit/db';
+import { maybe, type Tx } from '@gatehouse/kit/db';
+import { z } from 'zod';
 import type { LogRecord } from './chain.ts';
 
 export type SealedRecord = LogRecord & { hash: Buffer };
@@ -18,4 +19,20 @@ export async function listRecords(tx: Tx, after: number, limit: number): Promise
     values: [after, limit],
   });
   return rows as SealedRecord[];
+}
+
+const Ends = z.object({
+  head_seq: z.number(),
+  head_hash: z.instanceof(Buffer),
+  seq: z.number().nullable(),
+  hash: z.instanceof(Buffer).nullable(),
+});
+export type Ends = z.infer<typeof Ends>;
+
+/** The head and the last record of the log, as one statement sees them. */
+export async function readEnds(tx: Tx): Promise<Ends | undefined> {
+  return maybe(tx, Ends)`
+    select h.seq as head_seq, h.hash as head_hash, l.seq, l.hash
+    from audit.head h
+    left join (select l.seq, l.hash from audit.log l order by l.seq desc limit 1) l on true`;
 }
