@@ -5,7 +5,7 @@ JEST := $(NODE) --experimental-vm-modules node_modules/jest/bin/jest.js
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check e2e bench migrate migrate-status audit-verify openapi install
+.PHONY: help up demo test check e2e test-faults bench migrate migrate-status audit-verify openapi install
 
 help: ## Print the commands
 	@echo 'Gatehouse'; echo
@@ -17,15 +17,19 @@ up: install ## Run the whole platform on this machine; Ctrl-C stops it
 demo: install ## Show the main job, step by step, against the running platform
 	@exec $(NODE) e2e/demo.ts
 
-test: install ## Run the tests (on a Postgres and a Redis of their own)
-	@exec $(JEST)
+test: install ## Run the tests (on a Postgres and a Redis of their own); FILES=path narrows them
+	@exec $(JEST) $(FILES)
 
-check: install ## Types, lint, format, import direction
+check: install ## Types, lint, format, import direction, generated documents
 	@node_modules/.bin/tsc
 	@node_modules/.bin/biome check --error-on-warnings .
+	@$(NODE) docs/generate.ts --check
 
 e2e: install ## Run the end-to-end tests, through nginx
 	@SUITE=e2e exec $(JEST) --runInBand
+
+test-faults: install ## Kill processes and lose dependencies under load, and compare with a ledger
+	@SUITE=fault exec $(JEST) --runInBand
 
 bench: install ## Measure the speed goals, as ratios
 	@exec $(NODE) bench/main.ts
@@ -39,8 +43,8 @@ migrate-status: install ## List applied and pending migrations
 audit-verify: install ## Recompute the chain of the audit log
 	@exec $(NODE) dev/audit-verify.ts
 
-openapi: install ## Print the API description (OpenAPI 3.1)
-	@exec $(NODE) dev/openapi.ts
+openapi: install ## Generate docs/openapi.json, permissions.md and settings.md from the code
+	@exec $(NODE) docs/generate.ts
 
 install: ## Install the dependencies when the lock file changed
 	@hash=$$(cksum <package-lock.json) && \

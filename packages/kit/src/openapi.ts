@@ -54,6 +54,9 @@ export function openApiDocument(
     paths,
     components: {
       schemas: { Problem: PROBLEM },
+      examples: Object.fromEntries(
+        (Object.keys(ERRORS) as ErrorCode[]).map((code) => [code, { value: exampleOf(code) }]),
+      ),
       securitySchemes: {
         access_token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
         api_key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
@@ -114,25 +117,17 @@ function problems({ permission, errors, body, idempotent }: Endpoint): Json {
   ]);
   const byStatus = Map.groupBy(codes, (code) => ERRORS[code].status);
   const entries = [...byStatus].map(([status, grouped]) => {
-    const examples = Object.fromEntries(
-      grouped.map((code) => [
-        code,
-        {
-          value: {
-            type: `urn:gatehouse:problem:${code}`,
-            title: ERRORS[code].title,
-            status,
-            detail: ERRORS[code].title,
-            code,
-            request_id: '0190f2a7c1d27cc0a3f1b2c3d4e5f607',
-          },
-        },
-      ]),
-    );
+    const examples = Object.fromEntries(grouped.map((code) => [code, { $ref: `#/components/examples/${code}` }]));
     const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' }, examples } };
     return [status, { description: grouped.map((code) => ERRORS[code].title).join('; '), content }];
   });
   return Object.fromEntries(entries);
+}
+
+function exampleOf(code: ErrorCode): Json {
+  const { status, title } = ERRORS[code];
+  const type = `urn:gatehouse:problem:${code}`;
+  return { type, title, status, detail: title, code, request_id: '0190f2a7c1d27cc0a3f1b2c3d4e5f607' };
 }
 
 function parametersOf(schema: z.ZodType | undefined, where: 'path' | 'query'): Json[] {
