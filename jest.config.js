@@ -1,8 +1,16 @@
-// SUITE chooses what runs: unit (the default), fault (*.fault.test.ts) or e2e (the folder e2e/).
+// SUITE chooses what runs: unit (the default), fault (*.fault.test.ts) or e2e (the folder e2e/, on a whole platform).
 const suites = {
   unit: { testMatch: ['**/*.test.ts'], testPathIgnorePatterns: ['\\.fault\\.test\\.ts$', '<rootDir>/e2e/'] },
-  fault: { testMatch: ['**/*.fault.test.ts'], testPathIgnorePatterns: ['<rootDir>/e2e/'] },
-  e2e: { testMatch: ['<rootDir>/e2e/**/*.test.ts'], testPathIgnorePatterns: [] },
+  fault: { testMatch: ['**/*.fault.test.ts'], testPathIgnorePatterns: [] },
+  e2e: {
+    testMatch: ['<rootDir>/e2e/**/*.test.ts'],
+    testPathIgnorePatterns: ['\\.fault\\.test\\.ts$'],
+    globalSetup: '<rootDir>/e2e/house/setup.ts',
+    globalTeardown: '<rootDir>/e2e/house/teardown.ts',
+    testSequencer: '<rootDir>/e2e/house/sequencer.ts',
+    // One platform, and limits that count by address: one file after another.
+    maxWorkers: 1,
+  },
 };
 const name = process.env.SUITE ?? 'unit';
 const suite = suites[name];
@@ -17,7 +25,7 @@ export default {
   moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
   globalSetup: '<rootDir>/packages/testkit/src/global-setup.ts',
   globalTeardown: '<rootDir>/packages/testkit/src/global-teardown.ts',
-  testMatch: suite.testMatch,
+  ...suite,
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/.data/', ...suite.testPathIgnorePatterns],
   modulePathIgnorePatterns: ['<rootDir>/.data/'],
   testTimeout: 20_000,
