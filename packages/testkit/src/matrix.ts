@@ -151,9 +151,9 @@ export function testMatrix<O extends MatrixOrganization>(options: MatrixOptions<
   });
 
   describe('S076: each role on each route of its own organization, as the published table says', () => {
-    test.each(inOrganization.map((endpoint) => [routeOf(endpoint), endpoint] as const))(
-      '%s',
-      async (route, endpoint) => {
+    const routes = inOrganization.map((endpoint) => [routeOf(endpoint), endpoint] as const);
+    if (routes.length > 0)
+      test.each(routes)('%s', async (route, endpoint) => {
         for (const role of OrgRole.options) {
           const organization = await server.found();
           const request = (await table[route]?.(organization)) ?? {};
@@ -162,8 +162,7 @@ export function testMatrix<O extends MatrixOrganization>(options: MatrixOptions<
             ask(endpoint, memberOf(organization, role), organization.id, request),
           );
         }
-      },
-    );
+      });
   });
 
   describe('S087: without a user', () => {
