@@ -24,7 +24,7 @@ export const Config = z
     HASH_CONCURRENCY: count(0, 64),
     HASH_QUEUE_MAX: count(0, 1000),
     LOGIN_BUDGET: count(1, 100),
-    LOGIN_NETWORK_BUDGET: count(1, 1_000_000).default(100),
+    LOGIN_NETWORK_BUDGET: count(1, 1_000_000),
     LOGIN_BUDGET_WINDOW_SECONDS: count(1, 86_400),
     ACCESS_TOKEN_TTL_SECONDS: count(10, 3600),
     REFRESH_GRACE_SECONDS: count(0, 60),

@@ -58,6 +58,7 @@ export const SETTINGS: Config = {
 };
 
 export interface Instance {
+  url: string;
   deps: Deps;
   metrics: () => Promise<string>;
   anonymous: Client;
@@ -112,7 +113,13 @@ export async function startAuth(settings: Partial<Config> = {}): Promise<AuthUnd
     closes.push(() => server.close());
     const as: Instance['as'] = (about, headers = {}) =>
       client(server.url, { 'x-forwarded-for': '192.0.2.7', ...identityHeaders('auth', about), ...headers });
-    return { deps, metrics: () => metrics.registry.metrics(), anonymous: as({ kind: 'anonymous' }), as };
+    return {
+      url: server.url,
+      deps,
+      metrics: () => metrics.registry.metrics(),
+      anonymous: as({ kind: 'anonymous' }),
+      as,
+    };
   }
 
   const first = await instance({});

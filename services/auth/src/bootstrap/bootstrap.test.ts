@@ -60,7 +60,7 @@ test('S067 afterwards every body is refused, the same, another and a malformed o
   expect(await counted()).toEqual(ONE);
 });
 
-// Tried with a marker that is looked for and then inserted without its primary key: 30 organizations.
+// Tried without the marker's primary key: fifteen more went on to found, and only the slug stopped them, with a 500.
 test('S068 of thirty at one instant over two instances one succeeds', async () => {
   auth = await startAuth();
   const other = await auth.another();
@@ -116,10 +116,6 @@ test('S023 fields that are not asked for and weak passwords create nothing', asy
 
 test('a failure in the middle leaves nothing, and the next try succeeds', async () => {
   auth = await startAuth();
-  await auth
-    .rows(`create function pg_temp.refuse() returns trigger language plpgsql as
-    $$ begin raise exception 'no members today'; end $$`)
-    .catch(() => undefined);
   await auth.rows('alter table org.members add constraint refuse_all check (false) not valid');
   expect((await post(request())).status).toBe(500);
   expect(await counted()).toEqual(NONE);
