@@ -95,9 +95,8 @@ ${secrets.join('\n')}
 `;
 }
 
-const publicUrl = 'https://localhost:8443';
 const documents: Record<string, string> = {
-  'openapi.json': `${JSON.stringify(openApiDocument(ENDPOINTS, { version: release.version, publicUrl }), null, 2)}\n`,
+  'openapi.json': `${JSON.stringify(openApiDocument(ENDPOINTS, release.version), null, 2)}\n`,
   'permissions.md': permissions(),
   'settings.md': settings(),
 };

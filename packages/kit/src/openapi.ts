@@ -4,11 +4,6 @@ import type { Endpoint } from './endpoint.ts';
 
 type Json = Record<string, unknown>;
 
-interface DocumentOptions {
-  version: string;
-  publicUrl: string;
-}
-
 const ALWAYS: readonly ErrorCode[] = ['request.invalid', 'rate_limited', 'internal', 'dependency_unavailable'];
 
 const PROBLEM: Json = {
@@ -30,10 +25,7 @@ const PROBLEM: Json = {
 };
 
 /** The OpenAPI 3.1 document of declared endpoints, grouped by the process that answers them. */
-export function openApiDocument(
-  groups: Record<string, readonly Endpoint[]>,
-  { version, publicUrl }: DocumentOptions,
-): Json {
+export function openApiDocument(groups: Record<string, readonly Endpoint[]>, version: string): Json {
   const paths: Record<string, Json> = {};
   for (const [tag, endpoints] of Object.entries(groups))
     for (const endpoint of endpoints) {
@@ -49,7 +41,7 @@ export function openApiDocument(
       description: 'Generated from the declared endpoints. `/v1/…` answers as `/api/…`.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
-    servers: [{ url: publicUrl }],
+    servers: [{ url: '/' }],
     tags: Object.keys(groups).map((name) => ({ name })),
     paths,
     components: {
