@@ -5,6 +5,7 @@ import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
+import { StoredTime } from '../time.ts';
 import { findUser, lockUser, type User, updateName } from './store.ts';
 
 export {
@@ -23,7 +24,7 @@ export type Profile = z.infer<typeof Profile>;
 
 export const Me = Profile.extend({
   email_verified: z.boolean(),
-  created_at: z.date().transform((at) => at.toISOString()),
+  created_at: StoredTime,
 });
 type Me = z.input<typeof Me>;
 

@@ -131,6 +131,8 @@ test('one source registers thirty an hour at most', async () => {
   for (let n = 0; n < 31; n++)
     statuses.push((await from.post('/api/auth/register', { email: address(), name: 'N', password: PASSWORD })).status);
   expect(statuses).toEqual([...Array(30).fill(202), 429]);
+  const refused = await auth.events('auth.registration_refused.v1');
+  expect(refused.at(-1)?.data).toMatchObject({ reason: 'throttled' });
 });
 
 test('a guest reads and signs out, and changes nothing', async () => {

@@ -35,25 +35,40 @@ const MAILS_PER_ADDRESS = { limiter: 'confirmation_mail', max: 3, windowSeconds:
  */
 export async function registerOpenly(deps: Deps, actor: Actor, request: OpenRegistration): Promise<void> {
   deps.hasher.assertRoom();
-  await spend(deps, { ...REGISTRATIONS_PER_NETWORK, subject: networkOf(actor.address) });
-  assertStrong(deps, request.password, [request.email, request.name]);
+  await assertAdmissible(deps, actor, request);
   const claim = { ...request, password_hash: await deps.hasher.hash(request.password), now: deps.clock() };
   const mayMail = (await trySpend(deps, { ...MAILS_PER_ADDRESS, subject: request.email })) === undefined;
-  await transaction(deps.pool, async (tx) => {
-    const { user, isNew } = await findOrInsertGuest(tx, claim);
-    const target = { type: 'user', id: user.id };
-    if (isNew) {
-      const registered = { user_id: user.id, mode: 'open', role: 'guest' } as const;
-      await publish(tx, actor, 'auth.user_registered.v1', registered, { target });
-    } else {
-      const refused = { account: accountLabel(deps, claim.email), reason: 'address_taken' } as const;
-      await publish(tx, actor, 'auth.registration_refused.v1', refused, { target, outcome: 'denied' });
-    }
-    if (mayMail) await mail(deps, tx, user, claim);
-    deps.metrics.registrations.inc(
-      isNew ? { outcome: 'success', reason: 'ok' } : { outcome: 'rejected', reason: 'address_taken' },
-    );
+  const isNew = await transaction(deps.pool, async (tx) => {
+    const guest = await findOrInsertGuest(tx, claim);
+    await tell(deps, tx, actor, guest);
+    if (mayMail) await mail(deps, tx, guest.user, claim);
+    return guest.isNew;
   });
+  deps.metrics.registrations.inc(
+    isNew ? { outcome: 'success', reason: 'ok' } : { outcome: 'rejected', reason: 'address_taken' },
+  );
+}
+
+async function assertAdmissible(deps: Deps, actor: Actor, { email, name, password }: OpenRegistration): Promise<void> {
+  try {
+    await spend(deps, { ...REGISTRATIONS_PER_NETWORK, subject: networkOf(actor.address) });
+    assertStrong(deps, password, [email, name]);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.status >= 500) throw error;
+    const reason = error.code === 'rate_limited' ? 'throttled' : 'password_weak';
+    deps.metrics.registrations.inc({ outcome: 'rejected', reason });
+    const refused = { account: accountLabel(deps, email), reason } as const;
+    await publish(deps.pool, actor, 'auth.registration_refused.v1', refused, { outcome: 'denied' });
+    throw error;
+  }
+}
+
+function tell(deps: Deps, tx: Tx, actor: Actor, { user, isNew }: { user: User; isNew: boolean }): Promise<void> {
+  const target = { type: 'user', id: user.id };
+  if (isNew)
+    return publish(tx, actor, 'auth.user_registered.v1', { user_id: user.id, mode: 'open', role: 'guest' }, { target });
+  const refused = { account: accountLabel(deps, user.email), reason: 'address_taken' } as const;
+  return publish(tx, actor, 'auth.registration_refused.v1', refused, { target, outcome: 'denied' });
 }
 
 async function findOrInsertGuest(tx: Tx, { email, name, password_hash, now }: Claim) {

@@ -1,18 +1,18 @@
 import { type Endpoint, endpoint } from '@gatehouse/kit/endpoint';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
+import { StoredTime } from '../time.ts';
 import { refresh } from './refresh.ts';
 import { listSessions, logout, revokeAllSessions, revokeSession, Tokens } from './sessions.ts';
 
-const time = z.date().transform((at) => at.toISOString());
 const Session = z.object({
   id: z.uuid(),
   /** The session that asks. */
   current: z.boolean(),
   device: z.string(),
   address: z.string(),
-  created_at: time,
-  last_used_at: time,
+  created_at: StoredTime,
+  last_used_at: StoredTime,
 });
 
 export function sessionRoutes(deps: Deps): Endpoint[] {
