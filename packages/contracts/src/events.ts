@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { ACCESS_EVENTS } from './events/access.ts';
 import { AUTH_EVENTS } from './events/auth.ts';
 import { ORG_EVENTS } from './events/org.ts';
+import { WORK_EVENTS } from './events/work.ts';
 
 /** `security`: who-are-you; `access`: a refused may-you; `admin_action`: an administrator's; `change`: the rest. */
 export type EventKind = 'security' | 'access' | 'admin_action' | 'change';
@@ -11,7 +12,7 @@ export interface EventDefinition {
 }
 
 /** Every event that the platform records, by versioned name; `data` holds ids and old and new values, no secret. */
-export const EVENTS = { ...ACCESS_EVENTS, ...AUTH_EVENTS, ...ORG_EVENTS } as const satisfies Record<
+export const EVENTS = { ...ACCESS_EVENTS, ...AUTH_EVENTS, ...ORG_EVENTS, ...WORK_EVENTS } as const satisfies Record<
   string,
   EventDefinition
 >;

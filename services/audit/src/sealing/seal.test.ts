@@ -11,6 +11,7 @@ import { verifyChain } from '../chain/verify-chain.ts';
 import { publishMany, sealAll, testActor } from '../test-events.ts';
 import { seal } from './seal.ts';
 import { startSealing } from './sealing.ts';
+import { sealingMetrics } from './sealing-metrics.ts';
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -131,4 +132,51 @@ test('F34: a transaction that commits after 1,000 later ones is not missed', asy
   const [last] = await newest(1);
   expect(last).toMatchObject({ agent: 'low' });
   await stop.stop();
+});
+
+test('the metrics of sealing are there from the start and tell what was sealed and what waits', async () => {
+  const metrics = createMetrics({ version: '0', revision: '0' });
+  const observe = sealingMetrics(metrics, db.pool('audit'));
+  await publishMany(db.pool('org'), 3);
+  const before = await metrics.registry.metrics();
+  for (const line of [
+    'audit_events_total{outcome="failure"} 0',
+    'audit_write_lag_seconds_count 0',
+    'audit_chain_verify_failures_total 0',
+    'audit_outbox_pending 3',
+  ])
+    expect(before).toContain(line);
+
+  observe.sealed((await seal(db.pool('audit'), { clock: systemClock })).sealed);
+
+  const after = await metrics.registry.metrics();
+  for (const line of [
+    'audit_events_total{outcome="denied"} 3',
+    'audit_write_lag_seconds_count 3',
+    'audit_outbox_pending 0',
+  ])
+    expect(after).toContain(line);
+});
+
+test('a log that does not end at its head counts as a failure, and sealing goes on', async () => {
+  const metrics = createMetrics({ version: '0', revision: '0' });
+  const log = createLogger({ service: 'audit', version: '0', environment: 'test', level: 'error' });
+  log.silent = true;
+  const cut = await testDatabase();
+  try {
+    await publishMany(cut.pool('org'), 3);
+    await sealAll(cut.pool('audit'));
+    await cut.pool('admin').pg.query(`set session_replication_role = replica; delete from audit.log where seq = 3`);
+    await publishMany(cut.pool('org'), 1);
+    const sealing = startSealing({ pool: cut.pool('audit'), log, metrics, clock: systemClock, idleMs: 5 });
+    await eventually(async () => (await metrics.registry.metrics()).includes('audit_chain_verify_failures_total 1'));
+    await eventually(async () => (await metrics.registry.metrics()).includes('audit_outbox_pending 0'));
+    await sealing.stop();
+    expect(await verifyChain(cut.pool('audit'))).toMatchObject({
+      intact: false,
+      finding: { seq: 3, problem: 'missing' },
+    });
+  } finally {
+    await cut.close();
+  }
 });

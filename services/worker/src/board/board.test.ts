@@ -1,3 +1,4 @@
+import { many } from '@gatehouse/kit/db';
 import { createMetrics } from '@gatehouse/kit/metrics';
 import { openQueue, type Queue, queueConnection } from '@gatehouse/kit/queue';
 import { type TestDatabase, testDatabase } from '@gatehouse/testkit/database';
@@ -5,6 +6,7 @@ import { identityHeaders, testVerifier } from '@gatehouse/testkit/identities';
 import { type Client, client, type Listening, listen } from '@gatehouse/testkit/server';
 import { type TestRedis, testRedis } from '@gatehouse/testkit/test-redis';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { z } from 'zod';
 import { createApp } from '../app.ts';
 import { PUBLIC_URL, quietLog } from '../test-worker.ts';
 
@@ -37,6 +39,9 @@ afterAll(async () => {
 });
 
 const admin = (): Client => client(server.url, identityHeaders('worker', { role: 'admin' }));
+const recorded = (type: string) =>
+  many(db.pool('admin'), z.object({ kind: z.string(), data: z.unknown() }))`
+    select o.kind, o.data from events.outbox o where o.type = ${type} order by o.position`;
 const PAUSE = '/admin/queues/api/queues/mail/pause';
 
 test('a platform admin sees the board, its files and its queues', async () => {
@@ -76,6 +81,8 @@ test('S109: nobody else sees anything of it: no page, no file, no action', async
     expect(refused.headers.get('content-type')).toContain('application/problem+json');
   }
   expect(await queue.isPaused()).toBe(false);
+  expect((await recorded('access.denied.v1')).length).toBeGreaterThan(0);
+  expect(await recorded('work.queue_action.v1')).toEqual([]);
 });
 
 test('S109: an action from a foreign page is refused, one from the board is done', async () => {
@@ -91,6 +98,9 @@ test('S109: an action from a foreign page is refused, one from the board is done
   }
   expect((await admin().put(PAUSE, undefined, { origin: PUBLIC_URL })).status).toBe(200);
   expect(await queue.isPaused()).toBe(true);
+  expect(await recorded('work.queue_action.v1')).toEqual([
+    { kind: 'admin_action', data: { method: 'PUT', path: '/api/queues/mail/pause' } },
+  ]);
 });
 
 test('beside the board there is nothing', async () => {

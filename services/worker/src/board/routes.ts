@@ -2,22 +2,28 @@ import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter } from '@bull-board/express';
 import { IDENTITY_HEADER } from '@gatehouse/contracts/identity';
+import { type Actor, actorOf } from '@gatehouse/kit/actor';
+import type { Pool } from '@gatehouse/kit/db';
 import { AppError, asAppError, toProblem } from '@gatehouse/kit/errors';
 import type { IdentityVerifier } from '@gatehouse/kit/identity';
 import { newId } from '@gatehouse/kit/ids';
+import { errorFields, type Logger } from '@gatehouse/kit/log';
+import { publish } from '@gatehouse/kit/outbox';
 import type { Queue } from '@gatehouse/kit/queue';
 import type { Express, Request, RequestHandler } from 'express';
 
 export const BOARD_PATH = '/admin/queues';
 
 interface BoardDeps {
+  pool: Pool;
+  log: Logger;
   queues: Iterable<Queue>;
   verifier: IdentityVerifier;
   publicUrl: string;
 }
 
 /** Mounts the queue board: its pages, its files and its actions, all behind the same check. */
-export function mountBoard(app: Express, { queues, verifier, publicUrl }: BoardDeps): void {
+export function mountBoard(app: Express, { queues, ...deps }: BoardDeps): void {
   const serverAdapter = new ExpressAdapter();
   serverAdapter.setBasePath(BOARD_PATH);
   createBullBoard({
@@ -26,7 +32,7 @@ export function mountBoard(app: Express, { queues, verifier, publicUrl }: BoardD
     serverAdapter: serverAdapter as unknown as Parameters<typeof createBullBoard>[0]['serverAdapter'],
     options: { uiConfig: { boardTitle: 'Gatehouse queues', hideRedisDetails: true } },
   });
-  app.use(BOARD_PATH, onlyPlatformAdmins(verifier, publicUrl), serverAdapter.getRouter());
+  app.use(BOARD_PATH, onlyPlatformAdmins(deps), serverAdapter.getRouter());
 }
 
 // The board's own files and inline styles; nothing from elsewhere, and in nobody's frame.
@@ -34,30 +40,47 @@ const POLICY =
   "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
   "connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'";
 
-function onlyPlatformAdmins(verifier: IdentityVerifier, publicUrl: string): RequestHandler {
-  return (req, res, next) => {
+function onlyPlatformAdmins({ pool, log, verifier, publicUrl }: Omit<BoardDeps, 'queues'>): RequestHandler {
+  return async (req, res, next) => {
+    const requestId = req.get('x-request-id') ?? newId();
+    let actor: Actor | undefined;
     try {
       const identity = verifier(req.get(IDENTITY_HEADER));
+      actor = actorOf(identity, req, requestId, requestId);
       if (identity.kind !== 'user') throw new AppError('auth.required');
       if (identity.role !== 'admin') throw new AppError('access.denied');
-      refuseForeignOrigin(req, publicUrl);
+      if (!reads(req)) {
+        refuseForeignOrigin(req, publicUrl);
+        // Before it is done: an action that cannot be recorded does not happen.
+        await publish(pool, actor, 'work.queue_action.v1', { method: req.method, path: req.path }, { org_id: null });
+      }
       res.set({ 'content-security-policy': POLICY, 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
-      next();
     } catch (error) {
-      const known = asAppError(error) ?? new AppError('internal');
-      const problem = toProblem(known, req.get('x-request-id') ?? newId());
-      res
-        .status(known.status)
-        .type('application/problem+json')
-        .set('cache-control', 'no-store')
-        .send(JSON.stringify(problem));
+      const known = asAppError(error);
+      if (!known) log.error('the queue board failed', errorFields(error));
+      await refuse(known ?? new AppError('internal'));
+      return;
+    }
+    next();
+
+    async function refuse(error: AppError): Promise<void> {
+      const { status, code } = error;
+      if (status === 403 && actor) {
+        const data = { method: req.method, route: BOARD_PATH, status, code };
+        await publish(pool, actor, 'access.denied.v1', data, { outcome: 'denied' }).catch((failure) =>
+          log.error('a refused decision could not be recorded', errorFields(failure)),
+        );
+      }
+      const problem = JSON.stringify(toProblem(error, requestId));
+      res.status(status).type('application/problem+json').set('cache-control', 'no-store').send(problem);
     }
   };
 }
 
+const reads = (req: Request): boolean => req.method === 'GET' || req.method === 'HEAD';
+
 /** An action must come from our own pages: the credential alone may be sent by a browser that visits another's. */
 function refuseForeignOrigin(req: Request, publicUrl: string): void {
-  if (req.method === 'GET' || req.method === 'HEAD') return;
   const origin = req.get('origin');
   const site = req.get('sec-fetch-site');
   const foreign =
