@@ -8,6 +8,7 @@ import type { Deps } from '../deps.ts';
 import { StoredTime } from '../time.ts';
 import { findUser, lockUser, type User, updateName } from './store.ts';
 
+export { accountLabel } from './labels.ts';
 export {
   confirmGuest,
   findUserByEmail,

@@ -2,8 +2,14 @@ import type { Actor } from '@gatehouse/kit/actor';
 import { transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
-import { findUserByEmail, lockUser, type Profile, type User, updatePasswordHash } from '../accounts/accounts.ts';
-import { accountLabel } from '../accounts/labels.ts';
+import {
+  accountLabel,
+  findUserByEmail,
+  lockUser,
+  type Profile,
+  type User,
+  updatePasswordHash,
+} from '../accounts/accounts.ts';
 import { networkOf } from '../addresses.ts';
 import { type Budget, clear, giveBack, spend } from '../budgets/budgets.ts';
 import type { Deps } from '../deps.ts';

@@ -15,12 +15,9 @@ export function assertStrong(
   password: string,
   words: string[],
   pointer = '/password',
-) {
-  const message = weaknessOf(config.PASSWORD_MIN_LENGTH, password, words);
+): void {
+  const context = { minLength: config.PASSWORD_MIN_LENGTH, words: ['gatehouse', ...words] };
+  const message = passwordWeakness(password, context);
   if (message === undefined) return;
   throw new AppError('request.invalid', `The password ${message}.`, { details: [{ pointer, message }] });
-}
-
-function weaknessOf(minLength: number, password: string, words: string[]): string | undefined {
-  return passwordWeakness(password, { minLength, words: ['gatehouse', ...words] });
 }

@@ -5,8 +5,14 @@ import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { enqueue, publish } from '@gatehouse/kit/outbox';
-import { confirmGuest, findUserByEmail, insertUserIfFree, lockUser, type User } from '../accounts/accounts.ts';
-import { accountLabel } from '../accounts/labels.ts';
+import {
+  accountLabel,
+  confirmGuest,
+  findUserByEmail,
+  insertUserIfFree,
+  lockUser,
+  type User,
+} from '../accounts/accounts.ts';
 import { networkOf } from '../addresses.ts';
 import { spend, trySpend } from '../budgets/budgets.ts';
 import type { Deps } from '../deps.ts';
