@@ -27,6 +27,6 @@ export function createApp({ queues, publicUrl, ...deps }: Deps) {
   return serviceApp({
     ...deps,
     endpoints: endpoints(),
-    extend: (app) => mountBoard(app, { ...deps, queues: queues.values(), publicUrl }),
+    extend: (app) => mountBoard(app, { ...deps, queues: [...queues.values()], publicUrl }),
   });
 }

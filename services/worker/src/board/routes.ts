@@ -1,6 +1,3 @@
-import { createBullBoard } from '@bull-board/api';
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
-import { ExpressAdapter } from '@bull-board/express';
 import { IDENTITY_HEADER } from '@gatehouse/contracts/identity';
 import { type Actor, actorOf } from '@gatehouse/kit/actor';
 import type { Pool } from '@gatehouse/kit/db';
@@ -11,28 +8,26 @@ import { errorFields, type Logger } from '@gatehouse/kit/log';
 import { publish } from '@gatehouse/kit/outbox';
 import type { Queue } from '@gatehouse/kit/queue';
 import type { Express, Request, RequestHandler } from 'express';
+import type { createBoard } from './bull-board.ts';
 
 export const BOARD_PATH = '/admin/queues';
 
 interface BoardDeps {
   pool: Pool;
   log: Logger;
-  queues: Iterable<Queue>;
+  queues: readonly Queue[];
   verifier: IdentityVerifier;
   publicUrl: string;
 }
 
 /** Mounts the queue board: its pages, its files and its actions, all behind the same check. */
 export function mountBoard(app: Express, { queues, ...deps }: BoardDeps): void {
-  const serverAdapter = new ExpressAdapter();
-  serverAdapter.setBasePath(BOARD_PATH);
-  createBullBoard({
-    queues: [...queues].map((queue) => new BullMQAdapter(queue)),
-    // Its own type has an optional property where ours asks for `undefined` to be named.
-    serverAdapter: serverAdapter as unknown as Parameters<typeof createBullBoard>[0]['serverAdapter'],
-    options: { uiConfig: { boardTitle: 'Gatehouse queues', hideRedisDetails: true } },
+  // Loaded when somebody looks: it is 15 MiB that an idle worker does without.
+  let board: ReturnType<typeof createBoard> | undefined;
+  app.use(BOARD_PATH, onlyPlatformAdmins(deps), async (req, res, next) => {
+    board ??= (await import('./bull-board.ts')).createBoard(queues, BOARD_PATH);
+    board(req, res, next);
   });
-  app.use(BOARD_PATH, onlyPlatformAdmins(deps), serverAdapter.getRouter());
 }
 
 // The board's own files and inline styles; nothing from elsewhere, and in nobody's frame.
