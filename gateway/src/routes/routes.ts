@@ -32,7 +32,7 @@ const patterns: readonly Pattern[] = SERVICE_ROUTES.map(({ path, service }) => (
     `^${path
       .replace(/[.]/g, '\\.')
       .replace(/:[a-z_]+/g, '([^/]+)')
-      .replace(/\*$/, '.+')}$`,
+      .replace(/\*$/, '.*')}$`,
   ),
   template: path,
   service,
