@@ -178,3 +178,21 @@ export function sessionOf(instance: Instance, answer: Answer): Client & { sessio
     user_id: payload.sub,
   };
 }
+
+/** A user of that role who has just signed in. */
+export async function signedIn(auth: AuthUnderTest, role = 'user') {
+  const user = await auth.user({ role });
+  return { user, ...(await signedInAgain(auth, user)) };
+}
+
+/** A further session of a user. */
+export async function signedInAgain(auth: AuthUnderTest, { email }: { email: string }) {
+  const answer = await auth.anonymous.post('/api/auth/login', { email, password: PASSWORD });
+  return { session: sessionOf(auth, answer), token: answer.body.refresh_token as string };
+}
+
+/** Whether the gateway would be told that a session lives. */
+export async function isActive(auth: AuthUnderTest, sessionId: string): Promise<boolean> {
+  const { status, body } = await auth.as({ kind: 'service', sub: 'gateway' }).get(`/internal/sessions/${sessionId}`);
+  return status === 200 && body.active;
+}
