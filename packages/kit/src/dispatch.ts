@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { STATUS_CODES } from 'node:http';
 import { IDENTITY_HEADER, type Identity } from '@gatehouse/contracts/identity';
 import findMyWay, { type HTTPMethod } from 'find-my-way';
 import type { z } from 'zod';
@@ -16,6 +15,7 @@ import type { IdentityVerifier } from './identity.ts';
 import { newId } from './ids.ts';
 import { errorFields, type Logger } from './log.ts';
 import { HTTP_BUCKETS, type Metrics } from './metrics.ts';
+import { STATUS_CODES } from './node-http.ts';
 import { publish } from './outbox.ts';
 import { captureError } from './sentry.ts';
 

@@ -1,10 +1,11 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { z } from 'zod';
 import { type Clock, systemClock } from './clock.ts';
 import { ConfigError, loadConfig, type processSettings } from './config.ts';
 import { createLifecycle, type Lifecycle, within } from './lifecycle.ts';
 import { createLogger, errorFields, type Logger } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { createServer } from './node-http.ts';
 import { type Check, createOps } from './ops.ts';
 import { release } from './release.ts';
 import { captureError, stopSentry } from './sentry.ts';

@@ -1,6 +1,7 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import { within } from './lifecycle.ts';
+import { createServer } from './node-http.ts';
 
 /** A dependency's check: resolves when it works, rejects with what is wrong. */
 export type Check = () => Promise<unknown>;
