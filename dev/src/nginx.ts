@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -45,16 +46,31 @@ export function listenAddresses(bindAddress: string): string[] {
   return bindAddress === '0.0.0.0' ? [bindAddress, '[::]'] : [bindAddress];
 }
 
+interface StartOptions {
+  /** Another user than ourselves; `dir` must be theirs. */
+  runAs?: { uid: number; gid: number };
+  /** Changes the rendered files before they are written. */
+  amend?: (files: Record<string, string>) => void;
+}
+
 /** Writes the configuration below `dir` and starts nginx with it, as root or as an ordinary user. */
-export async function startNginx(dir: string, options: NginxOptions): Promise<RunningNginx> {
+export async function startNginx(
+  dir: string,
+  options: NginxOptions,
+  { runAs, amend }: StartOptions = {},
+): Promise<RunningNginx> {
   const program = findNginx();
   if (!program) throw new Error('nginx is not installed: apt-get install nginx');
   mkdirSync(dir, { recursive: true });
   const tempDir = makeTempDir();
-  const settings: NginxSettings = { ...options, runDir: dir, tempDir, http2: http2Style(program), ...workerUser() };
-  for (const [name, text] of Object.entries(renderNginx(settings))) writeFileSync(join(dir, name), text);
+  if (runAs) chownSync(tempDir, runAs.uid, runAs.gid);
+  const user = runAs ? {} : workerUser();
+  const settings: NginxSettings = { ...options, runDir: dir, tempDir, http2: http2Style(program), ...user };
+  const files = renderNginx(settings);
+  amend?.(files);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
   const args = ['-c', join(dir, 'nginx.conf'), '-e', options.errorLog, '-g', 'daemon off;'];
-  const child = spawn(program, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
+  const child = spawn(program, args, { ...runAs, detached: true, stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
   const complaints: string[] = [];
   child.stderr.on('data', (chunk: Buffer) => complaints.push(chunk.toString()));
   child.once('exit', () => rmSync(tempDir, { recursive: true, force: true }));
@@ -120,13 +136,14 @@ function alive(opsListen: string): Promise<boolean> {
   });
 }
 
-/** A reload is asynchronous: it is done when the workers are others than before. */
+/** A reload is asynchronous: it is done when new workers serve and every old one has stopped listening. */
 async function reloaded(child: ChildProcess): Promise<void> {
   const before = workersOf(child.pid ?? 0);
   child.kill('SIGHUP');
   for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 20) {
     await delay(20);
-    if (workersOf(child.pid ?? 0).some((pid) => !before.includes(pid))) return;
+    const fresh = workersOf(child.pid ?? 0).filter((pid) => !before.includes(pid));
+    if (fresh.length > 0 && before.every(isLeaving)) return;
   }
   throw new Error('nginx did not take the new configuration; see its error log');
 }
@@ -138,6 +155,15 @@ export function workersOf(master: number): number[] {
     return children.split(' ').filter(Boolean).map(Number);
   } catch {
     return [];
+  }
+}
+
+function isLeaving(worker: number): boolean {
+  try {
+    const title = readFileSync(`/proc/${worker}/cmdline`, 'utf8');
+    return title === '' || title.includes('is shutting down');
+  } catch {
+    return true;
   }
 }
 
