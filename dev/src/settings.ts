@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -70,18 +71,31 @@ export function exampleUpstream(settings: Settings): URL | undefined {
   return url && /^(127\.0\.0\.1|localhost)$/.test(url.hostname) ? url : undefined;
 }
 
-/** Ports that were free a moment ago, all different. */
+// Below the range from which systems take the near ends of connections: a port of that range, free a moment ago, may
+// be somebody's connection by the time that it is listened on.
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+const handedOut = new Set<number>();
+
+/** Ports that were free a moment ago, all different, and none that this process was given before. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = FIRST_PORT + randomInt(LAST_PORT - FIRST_PORT);
+    if (handedOut.has(port)) continue;
+    // Taken before it is tried: others look for ports at the same time.
+    handedOut.add(port);
+    if (await isFree(port)) ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 function addressesFor(settings: Settings, given: Settings): Settings {
