@@ -19,6 +19,7 @@ function leave(code: number): Promise<never> {
     } catch (error) {
       say(`Not everything ended in order: ${(error as Error).message}`);
     }
+    if (asked) say('Stopped.');
     process.exit(code);
   })();
   return leaving;

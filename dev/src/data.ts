@@ -48,7 +48,7 @@ function startDatabase({ dataDir, logDir, settings, durable }: DataOptions): Pro
 function startCache({ dataDir, logDir, secretsDir, settings, durable }: DataOptions): Promise<RunningRedis> {
   return startRedis({
     dir: join(dataDir, 'redis'),
-    port: Number(new URL(settings['REDIS_URL'] ?? '').port),
+    port: Number(new URL(settings['REDIS_URL'] ?? '').port || 6379),
     password: readSecret(secretsDir, 'REDIS_PASSWORD'),
     appendonly: durable,
     onLog: logFile(logDir, 'redis'),

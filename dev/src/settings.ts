@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
+import { SetupError } from './setup-error.ts';
 
 /** The flat settings of an environment, as in `.env.*`. */
 export type Settings = Record<string, string>;
@@ -57,17 +58,27 @@ export async function withFreePorts(settings: Settings): Promise<Settings> {
 /** Which setting asks for which port: what must be free before anything is started. */
 export function portsOf(settings: Settings): Map<number, string> {
   const ports = new Map<number, string>();
-  for (const name of [...OWN_PORTS, ...Object.keys(LOCAL)]) ports.set(Number(settings[name]), name);
-  ports.set(Number(new URL(settings['REDIS_URL'] ?? '').port || 6379), 'REDIS_URL');
+  const mistakes: string[] = [];
+  const add = (name: string, value: string | undefined) => {
+    const port = Number(value);
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) mistakes.push(`${name}: ${value} is not a port`);
+    else if (ports.has(port)) mistakes.push(`${name}: port ${port} is taken by ${ports.get(port)}`);
+    ports.set(port, name);
+  };
+  for (const name of [...OWN_PORTS, ...Object.keys(LOCAL)]) add(name, settings[name]);
+  const redis = settings['REDIS_URL'] ?? '';
+  if (URL.canParse(redis)) add('REDIS_URL', new URL(redis).port || '6379');
+  else mistakes.push(`REDIS_URL: ${redis} is not an address`);
   const example = exampleUpstream(settings);
-  if (example) ports.set(Number(example.port), 'UPSTREAMS');
+  if (example) add('UPSTREAMS', example.port);
+  if (mistakes.length > 0) throw new SetupError(`The settings are wrong: ${mistakes.join('; ')}.`);
   return ports;
 }
 
 /** The address of the example application, where the settings have it on this machine. */
 export function exampleUpstream(settings: Settings): URL | undefined {
   const address = /(?:^|,)\s*example=([^,]+)/.exec(settings['UPSTREAMS'] ?? '')?.[1];
-  const url = address ? new URL(address) : undefined;
+  const url = address && URL.canParse(address) ? new URL(address) : undefined;
   return url && /^(127\.0\.0\.1|localhost)$/.test(url.hostname) ? url : undefined;
 }
 
