@@ -59,16 +59,23 @@ function asSetupError(error: unknown): SetupError {
   return new SetupError((error as Error).message.replaceAll('\n', ' | '), { cause: error });
 }
 
+interface PrepareOptions extends Pick<DataOptions, 'settings' | 'secretsDir'> {
+  root: string;
+  /** No secret is older than this start. */
+  freshSecrets: boolean;
+}
+
 /** Makes roles and database where they are not, and applies what migrations are pending; returns their names. */
 export async function prepareDatabase(
   postgres: RunningPostgres,
-  { settings, secretsDir, root }: Pick<DataOptions, 'settings' | 'secretsDir'> & { root: string },
+  { settings, secretsDir, root, freshSecrets }: PrepareOptions,
 ): Promise<string[]> {
   const passwords = databasePasswords(secretsDir);
   const database = settings['DATABASE_NAME'] ?? 'gatehouse';
   const admin = new pg.Client({ connectionString: postgres.adminUrl });
   await admin.connect();
   try {
+    if (freshSecrets) await setAside(admin, database);
     await provision(admin, {
       database,
       passwords: {
@@ -86,6 +93,17 @@ export async function prepareDatabase(
   const { host, port } = postgres;
   const user = 'gatehouse_migrator';
   return migrate({ host, port, database, user, password: passwords.migrator, tls: false }, { root });
+}
+
+/**
+ * A database whose secrets are gone is of no use: nobody can sign in to it. It is there when the data folder was
+ * removed and Postgres keeps its files elsewhere, as it must for root.
+ */
+async function setAside(admin: pg.Client, database: string): Promise<void> {
+  const { rowCount } = await admin.query('select from pg_database d where d.datname = $1', [database]);
+  if (rowCount === 0) return;
+  const aside = `${database}_until_${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}`;
+  await admin.query(`alter database ${pg.escapeIdentifier(database)} rename to ${pg.escapeIdentifier(aside)}`);
 }
 
 function logFile(logDir: string, name: string): (line: string) => void {

@@ -121,10 +121,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 
 async function startParts(start: Start): Promise<Omit<Platform, 'crashed' | 'stop'>> {
   const { settings, logDir, secretsDir, done, endings } = start;
-  const certificates = await prepare(start);
+  const { certificates, freshSecrets } = await prepare(start);
   const { postgres, redis } = await startData(start);
   done('data', `PostgreSQL on ${postgres.port}, Redis on ${redis.port}`);
-  const applied = await prepareDatabase(postgres, start);
+  const applied = await prepareDatabase(postgres, { ...start, freshSecrets });
   done('migrations', applied.length > 0 ? `${applied.length} applied` : 'none pending');
   const mailbox = await startMail(start);
   const processes = await startProcesses(start);
@@ -153,14 +153,19 @@ async function startParts(start: Start): Promise<Omit<Platform, 'crashed' | 'sto
   };
 }
 
+interface Prepared {
+  certificates: Certificates;
+  freshSecrets: boolean;
+}
+
 /** What must be there before anything starts. */
-async function prepare({ dataDir, logDir, secretsDir, settings, done }: Start): Promise<Certificates> {
+async function prepare({ dataDir, logDir, secretsDir, settings, done }: Start): Promise<Prepared> {
   const { SERVER_NAME } = parseNginxConfig(settings);
   const installed = ensurePrograms((line) => done('programs', line));
   if (installed.length > 0) done('programs', `installed ${installed.join(', ')} from Debian`);
   await ensurePortsFree(portsOf(settings));
   mkdirSync(logDir, { recursive: true });
-  ensureSecrets(secretsDir);
+  const freshSecrets = ensureSecrets(secretsDir);
   const names = [
     'localhost',
     '*.localhost',
@@ -170,7 +175,7 @@ async function prepare({ dataDir, logDir, secretsDir, settings, done }: Start): 
   ];
   const certificates = await ensureCertificates(join(dataDir, 'certificates'), [...new Set(names)]);
   done('prepared', 'settings, ports, secrets and certificates');
-  return certificates;
+  return { certificates, freshSecrets };
 }
 
 async function startMail({ skip, settings, dataDir, endings, done }: Start): Promise<Mailbox | undefined> {

@@ -19,8 +19,12 @@ const OPTIONAL: Partial<Record<ProcessName, readonly string[]>> = {
 };
 const DATABASE_ROLES = ['auth', 'org', 'audit', 'worker', 'gateway', 'migrator'] as const;
 
-/** The secrets of a local platform, a file each, readable for their owner alone. Made once and then kept. */
-export function ensureSecrets(dir: string): void {
+/**
+ * The secrets of a local platform, a file each, readable for their owner alone. Made once and then kept; tells whether
+ * it made them now, so that what an older set had encrypted or hashed is lost.
+ */
+export function ensureSecrets(dir: string): boolean {
+  const made = !existsSync(join(dir, 'JWT_SECRET'));
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   if (!existsSync(join(dir, 'IDENTITY_PRIVATE_KEY')) || !existsSync(join(dir, 'IDENTITY_PUBLIC_KEYS'))) {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -29,6 +33,7 @@ export function ensureSecrets(dir: string): void {
   }
   const names = ['JWT_SECRET', 'PASSWORD_PEPPER', 'MAIL_KEY', 'REDIS_PASSWORD', ...DATABASE_ROLES.map(passwordOf)];
   for (const name of names) if (!existsSync(join(dir, name))) write(dir, name, randomBytes(36).toString('base64url'));
+  return made;
 }
 
 export function readSecret(dir: string, name: string): string {
