@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import type { PublicJwk } from '@gatehouse/kit/identity';
 import type { KeySet } from '../credentials/jwks.ts';
 import { REFUSALS, type Refusal } from '../errors/problem.ts';
+import { verifyAddressPage } from './verify-address.ts';
 
 export interface OwnAnswer {
   body: string | Buffer;
@@ -87,6 +88,8 @@ export function createOwnEndpoints({ service, version, keys, identityJwk, openap
   } else {
     endpoints.set('/api/openapi.json', { template: '/api/openapi.json', answer: () => REFUSALS.notFound });
   }
+
+  fixed('/verify-address', verifyAddressPage.body, verifyAddressPage.headers);
 
   const page = ['content-type', 'text/html; charset=utf-8', 'cache-control', 'no-store', ...DOCS_CSP];
   fixed(DOCS, PAGE, page);

@@ -45,6 +45,13 @@ export function endpoints(): Endpoint[] {
       answers: { 200: z.string() },
       handle: answered,
     }),
+    endpoint({
+      get: '/verify-address',
+      summary: 'The page that the link in a confirmation mail opens',
+      permission: 'public',
+      answers: { 200: z.string() },
+      handle: answered,
+    }),
     ...METHODS.flatMap((method) => [
       endpoint({
         [method]: '/api/proxy/:upstream/:path',
