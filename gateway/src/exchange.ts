@@ -53,6 +53,8 @@ export class Exchange {
   decision: DecisionReason | undefined;
 
   forwarding: Forwarding | undefined;
+  /** Its place among the requests under way; -1 when it is not among them. */
+  place = -1;
   /** Answered, or the client has left: nothing more is to be said. */
   done = false;
   status = 0;

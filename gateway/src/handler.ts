@@ -76,7 +76,7 @@ export function createHandler(options: Options) {
     exchange.done = true;
     if (exchange.forwarding !== undefined) {
       exchange.forwarding.abandon();
-      sweep.delete(exchange);
+      sweep.remove(exchange);
     }
     if (exchange.res === undefined) upgrades.ended(exchange);
     else finished(exchange);

@@ -17,6 +17,8 @@ export interface ForwardContext {
 }
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+// As text it goes out in one write together with the head; Latin-1 maps each byte to itself.
+const SMALL_BYTES = 16_384;
 const LEFT = new Error('the client has left');
 const TOO_LARGE = new Error('the body is too large');
 
@@ -129,7 +131,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#received += chunk.length;
     // The last piece of a known length ends the answer at once: one write for headers and body.
     if (this.#received === this.#expected) {
-      res.end(chunk);
+      if (chunk.length <= SMALL_BYTES) res.end(chunk.toString('latin1'), 'latin1');
+      else res.end(chunk);
       return;
     }
     if (res.write(chunk)) return;

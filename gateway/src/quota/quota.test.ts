@@ -1,0 +1,131 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { testClock } from '@gatehouse/testkit/clock';
+import { eventually } from '@gatehouse/testkit/eventually';
+import { startRedis } from '@gatehouse/testkit/redis';
+import { client } from '@gatehouse/testkit/server';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type House, testHouse } from '../testing.ts';
+
+let house: House;
+beforeAll(async () => {
+  house = await testHouse();
+});
+afterAll(() => house.close());
+
+let lastAddress = 0;
+const fromNewAddress = () => ({ 'x-forwarded-for': `198.51.100.${++lastAddress}` });
+const statuses = async (count: number, ask: () => Promise<{ status: number }>) => {
+  const all: number[] = [];
+  for (let i = 0; i < count; i++) all.push((await ask()).status);
+  return all;
+};
+
+describe('a quota', () => {
+  test('is exact within a process, and says so in every header there is', async () => {
+    const clock = testClock(new Date('2030-01-01T00:00:20Z'));
+    const gateway = await house.start({ clock, settings: { LIMIT_ADDRESS_MINUTE: '5' } });
+    const api = client(gateway.url, fromNewAddress());
+
+    const first = await api.get('/api/permissions');
+    const rest = await Promise.all(Array.from({ length: 9 }, () => api.get('/api/permissions')));
+
+    expect(Object.fromEntries([...first.headers].filter(([name]) => name.includes('ratelimit')))).toEqual({
+      'x-ratelimit-limit': '5',
+      'x-ratelimit-remaining': '4',
+      'x-ratelimit-reset': '40',
+      'ratelimit-policy': '"address-minute";q=5;w=60, "address-hour";q=1000000;w=3600, "address-day";q=1000000;w=86400',
+      ratelimit: '"address-minute";r=4;t=40',
+    });
+    expect(rest.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 429, 429, 429, 429, 429]);
+    const refused = rest.find(({ status }) => status === 429);
+    expect(refused?.headers.get('retry-after')).toBe('40');
+    expect(refused?.body).toMatchObject({ code: 'rate_limited', status: 429 });
+
+    clock.advance(40_000);
+    expect((await api.get('/api/permissions')).status).toBe(200);
+  });
+
+  test('counts a user over all his sessions and addresses, by plan, and a key apart', async () => {
+    const gateway = await house.start({ settings: { LIMIT_USER_MINUTE: '3', LIMIT_KEY_MINUTE: '2' } });
+    const [free, pro] = [house.organization(), house.organization({ plan: 'pro' })];
+    const user = house.user({ org_id: free });
+    const rich = house.user({ org_id: pro });
+    const key = house.apiKey(free);
+    const ask = (headers: Record<string, string>) => () =>
+      client(gateway.url).get('/api/proxy/example/x', { ...headers, ...fromNewAddress() });
+
+    expect(await statuses(5, ask({ ...user.headers, 'x-org-id': free }))).toEqual([200, 200, 200, 429, 429]);
+    expect(await statuses(16, ask({ ...rich.headers, 'x-org-id': pro }))).toEqual([...Array(15).fill(200), 429]);
+    expect(await statuses(3, ask(key.headers))).toEqual([200, 200, 429]);
+  });
+
+  test('is shared by the gateways and survives a restart', async () => {
+    const settings = { LIMIT_ADDRESS_HOUR: '10' };
+    const [one, two] = await Promise.all([house.start({ settings }), house.start({ settings })]);
+    const address = fromNewAddress();
+    expect(await statuses(6, () => client(one.url, address).get('/api/permissions'))).toEqual(Array(6).fill(200));
+    await eventually(async () => (await house.redis.client.keys('quota:address:*hour*')).length > 0);
+
+    const left = await client(two.url, address).get('/api/permissions');
+    expect(left.headers.get('x-ratelimit-remaining')).toBe('3');
+    await one.stop();
+    await two.stop();
+
+    const three = await house.start({ settings });
+    expect(await statuses(5, () => client(three.url, address).get('/api/permissions'))).toEqual([
+      200, 200, 200, 429, 429,
+    ]);
+  });
+
+  test('a flood of refusals is one event a minute', async () => {
+    const gateway = await house.start({ settings: { LIMIT_ADDRESS_MINUTE: '1' } });
+    const address = fromNewAddress();
+    await statuses(30, () => client(gateway.url, address).get('/api/permissions'));
+
+    const recorded = await eventually(async () => {
+      const events = (await house.events()).filter((event) => event.address === address['x-forwarded-for']);
+      return events.length > 0 ? events : undefined;
+    });
+    expect(recorded.length).toBeLessThanOrEqual(2);
+    expect(await gateway.metrics()).toMatch(/gateway_rate_limited_total\{policy="address"\} (29|28)/);
+  });
+});
+
+describe('F24 a Redis that hangs', () => {
+  test('slows requests by less than a second and lifts no limit; nothing is counted twice when it is back', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'gatehouse-quota-'));
+    const redis = await startRedis({ dir, appendonly: false });
+    const gateway = await house.start({ redisUrl: redis.url, settings: { LIMIT_ADDRESS_DAY: '20' } });
+    const address = fromNewAddress();
+    const other = fromNewAddress();
+    expect(await statuses(4, () => client(gateway.url, address).get('/api/permissions'))).toEqual([200, 200, 200, 200]);
+
+    process.kill(redis.pid, 'SIGSTOP');
+    const durations: number[] = [];
+    const during: number[] = [];
+    for (let i = 0; i < 16; i++) {
+      const start = performance.now();
+      during.push((await client(gateway.url, i % 2 ? address : other).get('/api/permissions')).status);
+      durations.push(performance.now() - start);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    // Alone, a gateway lets half of the limit through.
+    const alone = await statuses(12, () => client(gateway.url, other).get('/api/permissions'));
+    process.kill(redis.pid, 'SIGCONT');
+
+    expect(during.filter((status) => status === 200).length).toBeGreaterThanOrEqual(14);
+    expect(Math.max(...durations)).toBeLessThan(1_000);
+    expect(alone).toContain(429);
+    await eventually(async () => {
+      const left = Number(
+        (await client(gateway.url, address).get('/api/permissions')).headers.get('x-ratelimit-remaining'),
+      );
+      return left >= 0 && left <= 9;
+    });
+    await gateway.stop();
+    await redis.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+});
