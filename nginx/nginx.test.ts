@@ -1,3 +1,4 @@
+import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Edge, rawPlain, startEdge } from './test-edge.ts';
 
@@ -219,6 +220,23 @@ describe('what is refused', () => {
     expect(statusOf(await absolute('https://evil/api/x', 'localhost'))).toBe(421);
     expect(statusOf(await absolute('https://localhost//api/x', 'localhost'))).toBe(400);
     expect(edge.captured.at(-1)?.url).toBe('/api/same');
+  });
+
+  test('HTTP/2 is judged by the same rules', async () => {
+    const session = connectHttp2(`https://localhost:${edge.httpsPort}`, { ca: edge.ca });
+    const ask = (headers: OutgoingHttpHeaders) =>
+      new Promise<unknown>((resolve, reject) => {
+        const stream = session.request(headers);
+        stream.on('response', (answer) => resolve(answer[':status']));
+        stream.on('error', reject).resume().end();
+      });
+
+    expect(await ask({ ':path': '/api/two' })).toBe(200);
+    expect(edge.captured.at(-1)).toMatchObject({ url: '/api/two', headers: { host: 'localhost' } });
+    expect(await ask({ ':path': '/api/%6cogin' })).toBe(400);
+    expect(await ask({ ':path': '/api/x', ':method': 'PROPFIND' })).toBe(405);
+    expect(await ask({ ':path': '/api/x', ':authority': 'evil' })).toBe(421);
+    session.close();
   });
 
   test('S106 a host of another name gets nothing whatever TLS was told', async () => {
