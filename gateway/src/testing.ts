@@ -281,6 +281,7 @@ export async function testHouse() {
       metrics: () => metrics.registry.metrics(),
       redis: connection,
       async stop() {
+        if (!server.listening) return;
         await closed(server);
         await gateway.close();
         connection.disconnect();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { factKey } from '@gatehouse/contracts/facts';
+import { permissionsOf } from '@gatehouse/contracts/permissions';
 import { eventually } from '@gatehouse/testkit/eventually';
 import { type Client, client } from '@gatehouse/testkit/server';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -37,7 +38,7 @@ describe('the organization guard', () => {
       id: org,
       role: 'analyst',
       plan: 'pro',
-      permissions: ['audit:read', 'members:read', 'organization:read'],
+      permissions: [...permissionsOf('analyst')],
     });
     expect(house.upstream.requests.at(-1)?.url).toBe('/x?y=1');
     expect(identityIn(house.upstream.requests.at(-1), 'example').org?.id).toBe(org);

@@ -11,7 +11,7 @@ export function createAccessLines(log: Logger): (exchange: Exchange, durationMs:
   return (exchange, durationMs) => {
     const { principal, standing, status, refused } = exchange;
     const level = status >= 500 ? 'error' : 'info';
-    if (sink === undefined || !log.isLevelEnabled(level)) return;
+    if (sink === undefined || log.silent || !log.isLevelEnabled(level)) return;
     const who =
       principal.kind === 'user'
         ? `,"user.id":"${principal.user_id}"`

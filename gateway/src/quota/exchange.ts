@@ -48,15 +48,16 @@ interface Options {
 export function createCountExchange({ redis, nowSeconds }: Options) {
   const instance = randomUUID().slice(0, 8);
   const dirty = new Set<Meter>();
-  let pausedUntil = 0;
+  let down = false;
+  let retryAt = 0;
   let flushing: Promise<void> | undefined;
 
   const keysOf = (meter: Meter) =>
     meter.windows.map((window, i) => `quota:${meter.policy}:${meter.subject}:${WINDOW_NAMES[i]}:${window.index}`);
 
-  const isDown = () => performance.now() < pausedUntil;
   function failed(): void {
-    pausedUntil = performance.now() + RETRY_MS;
+    down = true;
+    retryAt = performance.now() + RETRY_MS;
   }
 
   async function send(meters: Meter[]): Promise<void> {
@@ -78,7 +79,7 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
   }
 
   async function flushAll(): Promise<void> {
-    while (dirty.size > 0 && !isDown()) {
+    while (dirty.size > 0) {
       const batch: Meter[] = [];
       for (const meter of dirty) {
         batch.push(meter);
@@ -90,9 +91,11 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
       }
       try {
         await send(batch);
+        down = false;
       } catch {
         failed();
         for (const meter of batch) markDirty(meter);
+        return;
       }
     }
   }
@@ -111,12 +114,13 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
   }
 
   const timer = setInterval(() => {
-    if (dirty.size > 0) flush().catch(() => undefined);
+    if (dirty.size > 0 && performance.now() >= retryAt) flush().catch(() => undefined);
   }, FLUSH_MS);
   timer.unref();
 
   return {
-    isDown,
+    /** From the first exchange that failed to the next one that works. */
+    isDown: () => down,
     markDirty,
     /** What was counted before this process saw the subject. Settles always: without Redis the count starts here. */
     async learn(meter: Meter): Promise<void> {
