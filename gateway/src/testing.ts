@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, randomBytes, randomUUID, sign } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, type Server as NetServer, type Socket } from 'node:net';
 import { apiKeyChecksum } from '@gatehouse/contracts/api-keys';
 import type { ApiKeyFact, MemberFact, OrgFact, SessionFact } from '@gatehouse/contracts/facts';
 import { ACCESS_TOKEN_TYPE, IDENTITY_HEADER, type Identity } from '@gatehouse/contracts/identity';
@@ -76,7 +76,7 @@ export async function captureServer(
   return capture;
 }
 
-export function listening(server: { listen: Server['listen']; address: Server['address'] }): Promise<number> {
+export function listening(server: NetServer): Promise<number> {
   return new Promise((resolve) => {
     server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
   });
@@ -282,6 +282,7 @@ export async function testHouse() {
       redis: connection,
       async stop() {
         if (!server.listening) return;
+        gateway.closeUpgrades();
         await closed(server);
         await gateway.close();
         connection.disconnect();

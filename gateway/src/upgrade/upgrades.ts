@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { refuse } from '../errors/answer.ts';
 import { circuitOpen, REFUSALS } from '../errors/problem.ts';
@@ -55,8 +56,11 @@ export function createUpgrades({ outgoing, quota, maxOpen, timeoutMs, stillAdmit
       target.circuit.succeeded(performance.now());
       exchange.status = answer.statusCode ?? 502;
     };
-    proxyRequest.once('upgrade', (answer: IncomingMessage) => {
+    proxyRequest.once('upgrade', (answer: IncomingMessage, upstreamSocket: Duplex) => {
       answered(answer);
+      // Pipes pass on an end, but not that one side was cut off: the other would stay open for ever.
+      exchange.socket.once('close', () => (upstreamSocket as Socket).destroySoon());
+      upstreamSocket.once('close', () => (exchange.socket as Socket).destroySoon());
       answer.headers = handshakeHeaders(answer, exchange.requestId);
     });
     proxyRequest.once('response', (answer: IncomingMessage) => {
