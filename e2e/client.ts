@@ -48,6 +48,8 @@ export interface Client {
 }
 
 const TRIES = 8;
+// What an account's guesses have used up comes back in minutes: nobody waits for that.
+const PATIENCE_SECONDS = 60;
 const TIMEOUT_MS = 15_000;
 
 /** A client that trusts one authority, keeps its connections and sends paths as they are given. */
@@ -64,8 +66,8 @@ function clientOn(agent: Agent, options: ClientOptions): Client {
     for (let attempt = 1; ; attempt++) {
       const answer = await exchange<T>(agent, url, { token, ...call });
       onExchange?.({ token, ...call }, answer);
-      if (answer.status !== 429 || !onLimited || attempt === TRIES) return answer;
       const seconds = Number(answer.headers['retry-after'] ?? 1);
+      if (answer.status !== 429 || !onLimited || attempt === TRIES || seconds > PATIENCE_SECONDS) return answer;
       onLimited(seconds, call);
       await delay(seconds * 1000);
     }
