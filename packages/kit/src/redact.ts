@@ -10,7 +10,8 @@ const SECRETS: readonly [RegExp, string][] = [
   ],
   [/\b([a-z][a-z0-9+.-]*:\/\/[^\s/:@]*):[^\s/@]+@/gi, '$1:[redacted]@'],
   [/\b[A-Za-z0-9_-]{43,}\b/g, '[token]'],
-  [/[\w.+-]+@[\w-]+(\.[\w-]+)+/g, '[email]'],
+  // A name of a domain ends in letters: `product@1.2.3` is a version.
+  [/[\w.+-]+@[\w-]+(\.[\w-]+)*\.[A-Za-z][\w-]*/g, '[email]'],
 ];
 
 /** The text without secrets and addresses: JWTs, keys, PEM, credentials in headers and URLs, long tokens, e-mails. */

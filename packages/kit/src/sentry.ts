@@ -13,6 +13,9 @@ interface SentryOptions {
   profilesSampleRate: number;
 }
 
+/** The headers of a request that a report may show. */
+const HEADERS: readonly string[] = ['user-agent', 'content-type', 'x-request-id'];
+
 /** What Sentry may collect: no bodies, cookies, queries, arguments, locals or users; everything else is redacted again. */
 export function sentryOptions(options: SentryOptions): NodeOptions {
   return {
@@ -28,7 +31,7 @@ export function sentryOptions(options: SentryOptions): NodeOptions {
     dataCollection: {
       userInfo: false,
       cookies: false,
-      httpHeaders: { request: { allow: ['user-agent', 'content-type', 'x-request-id'] }, response: false },
+      httpHeaders: { request: { allow: [...HEADERS] }, response: false },
       httpBodies: [],
       urlQueryParams: false,
       databaseQueryData: false,
@@ -69,6 +72,11 @@ export async function stopSentry(): Promise<void> {
 
 function scrub(event: ErrorEvent): ErrorEvent {
   const { user: _user, request, ...rest } = event;
-  const kept = request ? { ...rest, request: { method: request.method, headers: request.headers } } : rest;
+  const kept = request ? { ...rest, request: { method: request.method, headers: allowed(request.headers) } } : rest;
   return redactDeep(kept) as ErrorEvent;
+}
+
+/** Sentry blanks the values of headers that it may not collect and keeps their names, which a client chose too. */
+function allowed(headers: Record<string, string> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => HEADERS.includes(name.toLowerCase())));
 }
