@@ -32,10 +32,7 @@ export async function bootstrap(scene: Scene, cast: Cast): Promise<void> {
   } else {
     expect(answer.body.code === 'bootstrap.completed', 'a bootstrap is either the first one or refused as completed');
     const known = keepsakes.read().organization;
-    expect(
-      known !== undefined,
-      `the platform was bootstrapped by somebody else: ${keepsakes.path} has no admin for it`,
-    );
+    expect(known !== undefined, `${keepsakes.path} knows the admin of this platform, which somebody else bootstrapped`);
     narrator.proved(`exists already: ${known?.name}, founded by an earlier run; a second bootstrap is refused`);
   }
   cast.organization = keepsakes.read().organization as Founded['organization'];
