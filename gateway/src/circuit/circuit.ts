@@ -54,8 +54,10 @@ export function createCircuit(): Circuit {
     },
     allows(nowMs) {
       if (!open) return true;
-      if (nowMs < openUntil || probing) return false;
+      if (nowMs < openUntil) return false;
+      // The next probe comes in its turn even when nobody ever tells how this one ended.
       probing = true;
+      openUntil = nowMs + openMs;
       return true;
     },
     succeeded(nowMs) {

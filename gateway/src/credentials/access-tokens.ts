@@ -1,8 +1,8 @@
 import { ACCESS_TOKEN_TYPE } from '@gatehouse/contracts/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import jwt from 'jsonwebtoken';
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import { createRecent } from '../recent.ts';
 import type { KeySet } from './jwks.ts';
 import { createPrincipal, type UserPrincipal } from './principals.ts';
 
@@ -33,7 +33,7 @@ export type Verdict = UserPrincipal | TokenFault | Promise<void>;
  * A verified token is remembered by its exact text until it expires; whether its session lives is asked every time.
  */
 export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
-  const verified = new LRUCache<string, UserPrincipal>({ max: CACHE_MAX });
+  const verified = createRecent<UserPrincipal>(CACHE_MAX);
 
   function verify(token: string): Verdict {
     const header = readHeader(token);

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { API_KEY_PATHS, type ApiKeyScope } from '@gatehouse/contracts/api-keys';
 import type { ApiKeyFact, KeyRule } from '@gatehouse/contracts/facts';
 import { sha256 } from '@gatehouse/kit/crypto';
-import { LRUCache } from 'lru-cache';
+import { createRecent } from '../recent.ts';
 import { addressList } from '../requests/address.ts';
 import { createPrincipal, type KeyPrincipal } from './principals.ts';
 
@@ -10,7 +10,7 @@ const CACHE_MAX = 20_000;
 
 /** Principals of well-formed keys. The key itself is hashed once and asked for by the hash only. */
 export function createApiKeys() {
-  const known = new LRUCache<string, KeyPrincipal>({ max: CACHE_MAX });
+  const known = createRecent<KeyPrincipal>(CACHE_MAX);
   return {
     read(key: string): KeyPrincipal {
       const principal = known.get(key);

@@ -1,12 +1,12 @@
 import { ApiKeyFact, factKey, MemberFact, OrgFact, SessionFact } from '@gatehouse/contracts/facts';
 import type { Facts } from '@gatehouse/kit/facts';
-import { LRUCache } from 'lru-cache';
 import type { z } from 'zod';
+import { createRecent } from '../recent.ts';
 import type { Owners } from './owners.ts';
 
 /** How long an answer counts, from the moment it was asked for: the platform promises one second. */
 const REMEMBER_MS = 800;
-const REMEMBERED_MAX = 100_000;
+const REMEMBERED_MAX = 50_000;
 /** After Redis failed, it is not waited for again for so long; the owners are asked at once. */
 const REDIS_PAUSE_MS = 1_000;
 
@@ -29,7 +29,7 @@ interface Options {
  * first; everyone who waits for one key shares one question. A load that neither answers rejects: the caller refuses.
  */
 export function createRememberedFacts({ redis, owners, now = () => performance.now() }: Options) {
-  const remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_MAX });
+  const remembered = createRecent<Remembered>(REMEMBERED_MAX);
   const loading = new Map<string, Promise<void>>();
   let redisPausedUntil = 0;
 
@@ -39,7 +39,10 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
   }
 
   function remember(key: string, value: unknown, askedAt: number): void {
-    remembered.set(key, { value, until: askedAt + REMEMBER_MS });
+    const until = askedAt + REMEMBER_MS;
+    const entry = remembered.get(key);
+    if (entry === undefined) remembered.set(key, { value, until });
+    else Object.assign(entry, { value, until });
   }
 
   async function fromRedis(keys: string[]): Promise<(string | undefined)[]> {

@@ -1,5 +1,5 @@
 import type { Plan } from '@gatehouse/contracts/identity';
-import { LRUCache } from 'lru-cache';
+import { createRecent } from '../recent.ts';
 import type { CountExchange } from './exchange.ts';
 import {
   createMeter,
@@ -14,7 +14,7 @@ import {
   WINDOW_SECONDS,
 } from './meters.ts';
 
-const METERS_MAX = 200_000;
+const METERS_MAX = 100_000;
 
 export interface QuotaSettings {
   limits: Record<PolicyName, Limits>;
@@ -42,7 +42,7 @@ interface Options extends QuotaSettings {
  * know what the others let through.
  */
 export function createQuota({ limits, planFactors, exchange, nowSeconds }: Options) {
-  const meters = new LRUCache<string, Meter>({ max: METERS_MAX });
+  const meters = createRecent<Meter>(METERS_MAX);
   const limitsByPlan = tables(limits, planFactors);
 
   function meterOf(policy: PolicyName, subject: string): Meter {
