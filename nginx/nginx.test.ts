@@ -1,4 +1,5 @@
 import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
+import { eventually } from '@gatehouse/testkit/eventually';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Edge, rawPlain, startEdge } from './test-edge.ts';
 
@@ -68,7 +69,8 @@ describe('what the gateway is told', () => {
     expect(seen?.['x-request-id']).toBe(id);
     expect(seen?.['traceparent']).toBe(`00-${id}-${id.slice(0, 16)}-00`);
     expect(seen).not.toHaveProperty('tracestate');
-    const logged = edge.accessLog().find((entry) => entry['request_id'] === id);
+    // nginx writes the line after the answer.
+    const logged = await eventually(() => edge.accessLog().find((entry) => entry['request_id'] === id));
     expect(logged).toMatchObject({
       timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       trace_id: id,
@@ -85,14 +87,20 @@ describe('what the gateway is told', () => {
   });
 
   test('S118 whatever a client writes, the log has one parsable line for it', async () => {
-    const before = edge.accessLog().length;
+    await edge.send('/api/last-of-before');
+    const before = await eventually(
+      () => edge.accessLog().findIndex((entry) => entry['url.path'] === '/api/last-of-before') + 1,
+    );
     const agent = `"}{"level":"fatal"} \u001b[31m \u00e9 ${'a'.repeat(4000)}`;
 
     await edge.raw(Buffer.from(line('/api/x', `User-Agent: ${agent}\r\nX-Request-Id: a"b\r\n`), 'latin1'));
     await edge.raw(Buffer.from(line('/caf\u00e9"}{'), 'latin1'));
     await edge.raw('nonsense\r\n\r\n');
 
-    const lines = edge.accessLog().slice(before);
+    const lines = await eventually(() => {
+      const since = edge.accessLog().slice(before);
+      return since.length >= 3 && since;
+    });
     expect(lines).toHaveLength(3);
     expect(lines[0]).toMatchObject({
       client_request_id: '',

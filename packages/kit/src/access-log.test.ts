@@ -19,8 +19,6 @@ afterEach(() => {
 async function written(work: () => void): Promise<string[]> {
   const chunks: string[] = [];
   jest.spyOn(process.stdout, 'write').mockImplementation((chunk) => chunks.push(String(chunk)) > 0);
-  // Jest's console has no stream of its own, so winston calls it.
-  jest.spyOn(console, 'log').mockImplementation((line) => chunks.push(String(line)));
   work();
   await setImmediate();
   return chunks;

@@ -112,7 +112,7 @@ export function createLogger({ service, version, environment, level, dir }: LogO
     return JSON.stringify(line);
   });
   const files = dir ? rotatingFiles(dir, service) : [];
-  const transports = [new winston.transports.Console(), ...files];
+  const transports = [new winston.transports.Stream({ stream: process.stdout }), ...files];
   const log = winston.createLogger({ level, format, transports, exitOnError: false });
 
   const constant = JSON.stringify(resource).slice(1, -1);
