@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ERRORS, type ErrorCode } from '@gatehouse/contracts/errors';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
+import { captureError } from '@gatehouse/kit/sentry';
 import type { AccessEvents } from './access-events/access-events.ts';
 import { preflightHeaders } from './cors/cors.ts';
 import { answer, refuse } from './errors/answer.ts';
@@ -87,6 +88,7 @@ export function createHandler(options: Options) {
       run();
     } catch (error) {
       log.error('a request failed', { ...errorFields(error), request_id: exchange.requestId });
+      captureError(error, exchange.template);
       refuse(exchange, REFUSALS.internal, quota);
     }
   }
