@@ -59,16 +59,20 @@ export function startWorking(deps: WorkingDeps): Working {
   });
   const schedule = keepSchedule({ queue: queues.get('maintenance') as Queue, log });
 
+  function disconnect(): void {
+    for (const worker of workers) void worker.disconnect();
+    producer.disconnect();
+    consumer.disconnect();
+  }
+
   return {
     queues,
     async stop() {
       schedule.stop();
+      // The workers wait for answers without a limit; a Redis that hangs gives none. What was done is in Postgres.
+      producer.ping().catch(disconnect);
       await Promise.all([dispatching.stop(), ...workers.map((worker) => worker.close())]);
     },
-    disconnect() {
-      for (const worker of workers) void worker.disconnect();
-      producer.disconnect();
-      consumer.disconnect();
-    },
+    disconnect,
   };
 }
