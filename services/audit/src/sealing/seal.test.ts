@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { systemClock } from '@gatehouse/kit/clock';
 import { many, one, run, transaction } from '@gatehouse/kit/db';
 import { createLogger } from '@gatehouse/kit/log';
@@ -179,4 +181,45 @@ test('a log that does not end at its head counts as a failure, and sealing goes 
   } finally {
     await cut.close();
   }
+});
+
+// A writer whose commit was not acknowledged tries again: its events may already be in the log.
+test('F14 an event that is written again after it was sealed is in the log once, and holds nothing up', async () => {
+  await publishMany(db.pool('org'), 3);
+  await sealAll(db.pool('audit'));
+  const before = await count();
+  const [, again] = await newest(2);
+  await run(admin())`
+    insert into events.outbox (id, type, kind, actor, outcome, data)
+    values (${String(again?.['id'])}, 'access.denied.v1', 'access', '{"kind":"user"}', 'denied', '{}')`;
+  await publishMany(db.pool('org'), 2);
+
+  const sealing = await seal(db.pool('audit'), { clock: systemClock });
+
+  expect(sealing).toMatchObject({ more: false, repeated: 1 });
+  expect(await count()).toBe(before + 2);
+  expect(await one(admin(), z.object({ n: z.number() }))`select count(*) as n from events.outbox`).toEqual({ n: 0 });
+});
+
+// In a process of its own: jest keeps to itself what nobody caught.
+test('F14 a chunk that fails before the next one waits for it fails the sealing and not the process', async () => {
+  const script = `
+    import { seal } from ${JSON.stringify(new URL('./seal.ts', import.meta.url).href)};
+    const event = { position: 1, id: 'x', actor: {}, data: {}, occurred_at: new Date() };
+    const rows = (text) =>
+      text.includes('audit.head') ? [{ seq: 0, hash: Buffer.alloc(32) }] : text.includes('events.outbox') ? [event] : [];
+    const connection = {
+      send: async () => ({ command: 'COMMIT' }),
+      release() {},
+      async query({ name, text }) {
+        if (name === 'audit_move_to_log') throw new Error('gone');
+        return { rows: rows(text), rowCount: 0 };
+      },
+    };
+    const pool = { acquire: async () => connection };
+    await seal(pool, { clock: () => new Date(), chunk: 1, chunksMax: 3 }).catch((error) => console.log(error.message));`;
+
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+
+  expect(stdout).toBe('gone\n');
 });

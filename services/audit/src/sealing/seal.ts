@@ -1,8 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '@gatehouse/kit/clock';
-import { type Pool, platformTransaction, type Tx } from '@gatehouse/kit/db';
+import { type Pool, platformTransaction, type Tx, violates } from '@gatehouse/kit/db';
 import { chainHash } from '../chain/chain.ts';
-import { type Head, listPending, lockHead, moveToLog, type PendingEvent, planByIndex, updateHead } from './store.ts';
+import {
+  deleteSealed,
+  type Head,
+  listPending,
+  lockHead,
+  moveToLog,
+  type PendingEvent,
+  planByIndex,
+  updateHead,
+} from './store.ts';
 
 // Measured: chunks of 500 hide the hashing behind the database's work best; 40 of them share the price of a commit.
 const CHUNK = 500;
@@ -19,15 +28,36 @@ export interface Sealing {
   sealed: { outcome: string; lagSeconds: number }[];
   /** Whether more was waiting than one transaction takes. */
   more: boolean;
+  /** Events that the log had already: a writer that did not hear of its commit wrote them again. */
+  repeated: number;
 }
 
 /**
  * Seals what waits in the outbox: each event leaves it and enters the log in the same transaction, so it is there
  * exactly once whatever happens in between. One sealer at a time; a second one finds nothing to do.
  */
-export function seal(pool: Pool, { clock, chunk = CHUNK, chunksMax = CHUNKS_MAX }: SealOptions): Promise<Sealing> {
+export async function seal(pool: Pool, options: SealOptions): Promise<Sealing> {
+  try {
+    return await sealPending(pool, options);
+  } catch (error) {
+    if (!violates(error, 'log_id_key')) throw error;
+    const repeated = await removeSealed(pool);
+    return { ...(await sealPending(pool, options)), repeated };
+  }
+}
+
+/** Takes events that are in the log out of the outbox; left there, each of them would hold up all others for ever. */
+function removeSealed(pool: Pool): Promise<number> {
   return platformTransaction(pool, async (tx) => {
-    const sealing: Sealing = { sealed: [], more: false };
+    if (!(await lockHead(tx))) return 0;
+    await planByIndex(tx);
+    return deleteSealed(tx);
+  });
+}
+
+function sealPending(pool: Pool, { clock, chunk = CHUNK, chunksMax = CHUNKS_MAX }: SealOptions): Promise<Sealing> {
+  return platformTransaction(pool, async (tx) => {
+    const sealing: Sealing = { sealed: [], more: false, repeated: 0 };
     const head = await lockHead(tx);
     if (!head) return sealing;
     await planByIndex(tx);
@@ -44,6 +74,8 @@ export function seal(pool: Pool, { clock, chunk = CHUNK, chunksMax = CHUNKS_MAX 
       sealing.more = events.length === chunk && chunks === chunksMax;
       events = events.length < chunk || sealing.more ? [] : await listPending(tx, batch.positions.at(-1) ?? 0, chunk);
       moving = moveAll(tx, batch);
+      // It may fail before the next chunk waits for it, and a rejection that nobody waits for ends the process.
+      moving.catch(() => undefined);
     }
     await moving;
     if (head.seq > before) await updateHead(tx, head);

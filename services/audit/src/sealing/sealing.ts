@@ -41,6 +41,7 @@ export function startSealing({ pool, log, metrics, clock, idleMs = IDLE_MS }: Se
       await checkEnd();
       const sealing = await seal(pool, { clock });
       observe.sealed(sealing.sealed);
+      if (sealing.repeated > 0) log.warn('events that the log had were written again', { count: sealing.repeated });
       if (failures > 0) log.info('sealing works again');
       failures = 0;
       return sealing.more ? 0 : idleMs;

@@ -84,6 +84,11 @@ export async function moveToLog(tx: Tx, { positions, after, hashes, sealed_at }:
   return rowCount ?? 0;
 }
 
+/** Deletes from the outbox what the log has, and tells how many that were. The caller holds the head. */
+export function deleteSealed(tx: Tx): Promise<number> {
+  return run(tx)`delete from events.outbox o using audit.log l where l.id = o.id`;
+}
+
 export async function updateHead(tx: Tx, { seq, hash }: Head): Promise<void> {
   await run(tx)`update audit.head set seq = ${seq}, hash = ${hash}`;
 }
