@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type AuthUnderTest, claimsOf, PASSWORD, sessionOf, startAuth } from '../testing.ts';
+import { type AuthUnderTest, claimsOf, PASSWORD, sessionOf, signedIn, startAuth } from '../testing.ts';
 
 let auth: AuthUnderTest;
 beforeAll(async () => {
@@ -48,6 +49,22 @@ test('S015 the address is compared as it is stored: blanks, case and width do no
 });
 
 describe('S001 the answer does not tell why', () => {
+  // A public endpoint may be called with a token and an organization; its log is read by whoever owns it.
+  test('nor does the log of an organization that the caller names', async () => {
+    const victim = await auth.user();
+    const attacker = await signedIn(auth);
+    const org = { id: randomUUID(), role: 'owner' as const };
+    const { user_id: sub, session_id: sid } = attacker.session;
+
+    for (const email of [victim.email, 'nobody-at-all@users.test'])
+      await auth
+        .as({ kind: 'user', sub, sid, role: 'user', org })
+        .post('/api/auth/login', { email, password: 'a wrong password indeed' });
+
+    const told = await auth.rows('select o.type, o.data from events.outbox o where o.org_id = $1', [org.id]);
+    expect(told).toEqual([]);
+  });
+
   test('unknown, wrong, disabled, deleted and password-less accounts get the same answer', async () => {
     const user = await auth.user();
     const disabled = await auth.user({ status: 'disabled' });
