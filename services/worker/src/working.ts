@@ -60,7 +60,7 @@ export function startWorking(deps: WorkingDeps): Working {
   const schedule = keepSchedule({ queue: queues.get('maintenance') as Queue, log });
 
   function disconnect(): void {
-    for (const worker of workers) void worker.disconnect();
+    for (const worker of workers) worker.disconnect().catch(() => undefined);
     producer.disconnect();
     consumer.disconnect();
   }
@@ -70,7 +70,7 @@ export function startWorking(deps: WorkingDeps): Working {
     async stop() {
       schedule.stop();
       // The workers wait for answers without a limit; a Redis that hangs gives none. What was done is in Postgres.
-      producer.ping().catch(disconnect);
+      if (producer.status === 'ready') producer.ping().catch(disconnect);
       await Promise.all([dispatching.stop(), ...workers.map((worker) => worker.close())]);
     },
     disconnect,
