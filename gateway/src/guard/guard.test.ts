@@ -102,6 +102,17 @@ describe('the organization guard', () => {
     expect([asAdmin.status, asMember.status]).toEqual([200, 403]);
     expect(identityIn(house.org.requests.at(-1), 'org').org).toMatchObject({ id: org, role: 'platform_admin' });
   });
+
+  test('a platform admin is the owner where it owns, and more than its role elsewhere', async () => {
+    const [owned, joined] = [house.organization(), house.organization()];
+    const owner = house.user({ platform: 'admin', org_id: owned, role: 'owner' });
+    const viewer = house.user({ platform: 'admin', org_id: joined, role: 'viewer' });
+
+    await api.get(`/api/org/${owned}`, owner.headers);
+    expect(identityIn(house.org.requests.at(-1), 'org').org).toMatchObject({ role: 'owner' });
+    await api.get(`/api/org/${joined}`, viewer.headers);
+    expect(identityIn(house.org.requests.at(-1), 'org').org).toMatchObject({ role: 'platform_admin' });
+  });
 });
 
 describe('what changes', () => {

@@ -61,7 +61,8 @@ export function createGuard({ facts, clock }: Options) {
     if (org === null || org.status === 'deleted' || role === undefined) return REFUSALS.orgUnknown;
     // Platform admins go on, since one of them must be able to look at it and lift the suspension.
     if (org.status === 'suspended' && session.role !== 'admin') return REFUSALS.orgSuspended;
-    const effective = session.role === 'admin' ? 'platform_admin' : role;
+    // An owner may all that a platform admin may, and an upstream wants to know who its owner is.
+    const effective = session.role === 'admin' && role !== 'owner' ? 'platform_admin' : role;
     exchange.standing = { role: session.role, key_id: undefined, org: identityOrg(named, effective, org.plan) };
     exchange.plan = org.plan;
     return undefined;
