@@ -28,6 +28,8 @@ interface ClientOptions {
   /** A loopback address to call from (Linux has all of 127/8): limits count by address. */
   from?: string;
   token?: string | undefined;
+  /** False: a connection of its own for each request. */
+  keepAlive?: boolean;
   /** What to do when a limit says "later": told the seconds, and waited for. Undefined: hand the 429 back. */
   onLimited?: (seconds: number, call: Call) => void;
   /** Sees every exchange. */
@@ -54,8 +56,8 @@ const TIMEOUT_MS = 15_000;
 
 /** A client that trusts one authority, keeps its connections and sends paths as they are given. */
 export function openClient(options: ClientOptions): Client {
-  const { ca, from } = options;
-  const agent = new Agent({ ca, keepAlive: true, maxSockets: 16, ...(from ? { localAddress: from, family: 4 } : {}) });
+  const { ca, from, keepAlive = true } = options;
+  const agent = new Agent({ ca, keepAlive, maxSockets: 16, ...(from ? { localAddress: from, family: 4 } : {}) });
   return clientOn(agent, options);
 }
 

@@ -56,13 +56,20 @@ export function freshAddress(): string {
 
 const opened = new Set<Client>();
 
+interface VisitorOptions {
+  from?: string;
+  patient?: boolean;
+  keepAlive?: boolean;
+}
+
 /** A client that waits when a limit says so, from an address of its own; every secret it sees is a canary. */
-export function visitor({ from = freshAddress(), patient = true }: { from?: string; patient?: boolean } = {}): Client {
+export function visitor({ from = freshAddress(), patient = true, keepAlive = true }: VisitorOptions = {}): Client {
   const { url, ca, dataDir } = house();
   const client = openClient({
     url,
     ca: readFileSync(ca, 'utf8'),
     from,
+    keepAlive,
     ...(patient ? { onLimited: () => undefined } : {}),
     onExchange: (call, answer) => noteCanaries(join(dataDir, 'canaries'), call, answer),
   });
