@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { eventually } from '@gatehouse/testkit/eventually';
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { logAccess } from './access-log.ts';
 import { requestContext } from './context.ts';
@@ -15,18 +16,18 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-/** What reaches stdout while `work` runs and in the turn after it. */
-async function written(work: () => void): Promise<string[]> {
+/** The writes to stdout that `work` causes, once they hold so many lines. */
+async function written(lines: number, work: () => void): Promise<string[]> {
   const chunks: string[] = [];
   jest.spyOn(process.stdout, 'write').mockImplementation((chunk) => chunks.push(String(chunk)) > 0);
   work();
-  await setImmediate();
+  await eventually(() => chunks.join('').trimEnd().split('\n').length >= lines && chunks.length > 0);
   return chunks;
 }
 
 test('the line of a request has the fields of any other line', async () => {
   const log = createLogger({ ...resource, level: 'info' });
-  const chunks = await written(() =>
+  const chunks = await written(2, () =>
     requestContext.run(context, () => {
       logAccess(log, entry);
       log.info('request served', {
@@ -45,9 +46,9 @@ test('the line of a request has the fields of any other line', async () => {
   expect(first).toMatchObject({ ...context, body: 'request served', severity_text: 'INFO', 'service.name': 'org' });
 });
 
-test('lines of one turn go out in one write, in their order', async () => {
+test('lines that come together go out in one write, in their order', async () => {
   const log = createLogger({ ...resource, level: 'info' });
-  const chunks = await written(() => {
+  const chunks = await written(2, () => {
     logAccess(log, entry);
     logAccess(log, { ...entry, route: '/api/permissions' });
   });
@@ -62,7 +63,7 @@ test('lines of one turn go out in one write, in their order', async () => {
 
 test('a level above info leaves only the lines of failed requests', async () => {
   const log = createLogger({ ...resource, level: 'error' });
-  const chunks = await written(() => {
+  const chunks = await written(1, () => {
     logAccess(log, entry);
     logAccess(log, { ...entry, status: 503 });
   });
@@ -73,7 +74,7 @@ test('a level above info leaves only the lines of failed requests', async () => 
 test('with a folder for logs the line is in its file too, a failed request also in the file of errors', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'gatehouse-log-'));
   const log = createLogger({ ...resource, level: 'info', dir });
-  await written(() => {
+  await written(1, () => {
     logAccess(log, entry);
     logAccess(log, { ...entry, status: 500 });
   });

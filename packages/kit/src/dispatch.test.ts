@@ -7,12 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import winston from 'winston';
 import { z } from 'zod';
 import { many, one, transaction } from './db.ts';
+import { createDispatch } from './dispatch.ts';
 import { type Endpoint, endpoint, reply } from './endpoint.ts';
 import { AppError } from './errors.ts';
 import { createMetrics } from './metrics.ts';
 import { publish } from './outbox.ts';
 import { pageOf } from './page.ts';
-import { serviceApp } from './service-app.ts';
 import { line } from './text.ts';
 
 const metrics = createMetrics({ version: '0', revision: 'test' });
@@ -107,7 +107,7 @@ beforeAll(async () => {
   database = await testDatabase({ units: ['platform'] });
   const log = winston.createLogger({ silent: true });
   const pool = database.pool('org');
-  server = await listen(serviceApp({ endpoints: endpoints(), pool, log, metrics, verifier: testVerifier('org') }));
+  server = await listen(createDispatch({ endpoints: endpoints(), pool, log, metrics, verifier: testVerifier('org') }));
 });
 afterAll(async () => {
   await server.close();

@@ -237,7 +237,7 @@ function answer(
   const status = replied?.status ?? endpoint.status;
   const schema = endpoint.answers[status];
   if (!schema) throw new Error(`${endpoint.method} ${endpoint.path} declares no answer ${status}`);
-  const body = schema.parse(replied ? replied.body : result);
+  const text = textOf(schema, replied ? replied.body : result);
   const headers: Record<string, string> = {
     'cache-control': 'no-store',
     'x-request-id': context.request_id,
@@ -245,14 +245,26 @@ function answer(
     ...extra,
   };
   if (res.writableEnded || res.destroyed) return;
-  if (body === undefined) {
+  if (text === undefined) {
     res.writeHead(status, headers).end();
     return;
   }
-  const text = JSON.stringify(body);
   headers['content-type'] ??= 'application/json; charset=utf-8';
   headers['content-length'] = String(Buffer.byteLength(text));
   res.writeHead(status, headers).end(text);
+}
+
+const constants = new WeakMap<object, string>();
+
+/** The answer as it is sent, with the fields that are declared. A frozen one never changes: it is written once. */
+function textOf(schema: z.ZodType, value: unknown): string | undefined {
+  const constant = typeof value === 'object' && value !== null && Object.isFrozen(value);
+  const known = constant ? constants.get(value) : undefined;
+  if (known !== undefined) return known;
+  const body = schema.parse(value);
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  if (constant && text !== undefined) constants.set(value, text);
+  return text;
 }
 
 function sendProblem({ res, context }: Exchange, error: AppError): void {

@@ -1,9 +1,9 @@
 import type { Pool } from '@gatehouse/kit/db';
+import { createDispatch } from '@gatehouse/kit/dispatch';
 import type { Endpoint } from '@gatehouse/kit/endpoint';
 import type { IdentityVerifier } from '@gatehouse/kit/identity';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Metrics } from '@gatehouse/kit/metrics';
-import { serviceApp } from '@gatehouse/kit/service-app';
 import { logRoutes } from './log/routes.ts';
 
 /** What the features work with; made once in main. */
@@ -21,5 +21,5 @@ export function endpoints(deps: Pick<Deps, 'pool'>): Endpoint[] {
 
 /** The HTTP application; it never listens. */
 export function createApp(deps: Deps) {
-  return serviceApp({ ...deps, endpoints: endpoints(deps) });
+  return createDispatch({ ...deps, endpoints: endpoints(deps) });
 }

@@ -1,7 +1,7 @@
+import { createDispatch } from '@gatehouse/kit/dispatch';
 import type { Endpoint } from '@gatehouse/kit/endpoint';
 import type { IdentityVerifier } from '@gatehouse/kit/identity';
 import type { Metrics } from '@gatehouse/kit/metrics';
-import { serviceApp } from '@gatehouse/kit/service-app';
 import { accountRoutes } from './accounts/routes.ts';
 import { bootstrapRoutes } from './bootstrap/routes.ts';
 import type { Deps } from './deps.ts';
@@ -33,5 +33,5 @@ interface AppOptions {
 /** The HTTP application; it never listens. */
 export function createApp({ deps, metrics, verifier }: AppOptions) {
   const { pool, log } = deps;
-  return serviceApp({ pool, log, metrics, verifier, endpoints: endpoints(deps) });
+  return createDispatch({ pool, log, metrics, verifier, endpoints: endpoints(deps) });
 }

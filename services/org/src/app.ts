@@ -1,7 +1,7 @@
+import { createDispatch } from '@gatehouse/kit/dispatch';
 import type { Endpoint } from '@gatehouse/kit/endpoint';
 import type { IdentityVerifier } from '@gatehouse/kit/identity';
 import type { Metrics } from '@gatehouse/kit/metrics';
-import { serviceApp } from '@gatehouse/kit/service-app';
 import { apiKeyRoutes } from './api-keys/routes.ts';
 import type { Deps } from './deps.ts';
 import { guardRoutes } from './guard/routes.ts';
@@ -29,5 +29,5 @@ interface AppDeps extends Deps {
 
 /** The HTTP application; it never listens. */
 export function createApp(deps: AppDeps) {
-  return serviceApp({ ...deps, endpoints: endpoints(deps) });
+  return createDispatch({ ...deps, endpoints: endpoints(deps) });
 }

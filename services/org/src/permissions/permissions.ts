@@ -9,10 +9,10 @@ export const PermissionTable = z.object({
 });
 
 /** The table that the guard itself goes by, for everyone to read. */
-export const permissionTable: z.infer<typeof PermissionTable> = {
+export const permissionTable: Readonly<z.infer<typeof PermissionTable>> = Object.freeze({
   permissions: OrgPermission.options.map((permission) => ({ permission, meaning: PERMISSION_MEANINGS[permission] })),
   roles: [...OrgRole.options, 'platform_admin' as const].map((role) => ({
     role,
     permissions: [...permissionsOf(role)],
   })),
-};
+});

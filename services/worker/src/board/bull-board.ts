@@ -5,7 +5,7 @@ import { ExpressAdapter } from '@bull-board/express';
 import type { Queue } from '@gatehouse/kit/queue';
 
 /** The pages, files and actions of the board; who may use them is for the caller to check. */
-export function createBoard(queues: readonly Queue[], basePath: string) {
+export function createBullBoardRouter(queues: readonly Queue[], basePath: string) {
   const serverAdapter = new ExpressAdapter();
   serverAdapter.setBasePath(basePath);
   createBullBoard({

@@ -7,11 +7,10 @@ import { newId } from '@gatehouse/kit/ids';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
 import { publish } from '@gatehouse/kit/outbox';
 import type { Queue } from '@gatehouse/kit/queue';
-import type { Express, Request, RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
-import type { createBoard } from './bull-board.ts';
-
-export const BOARD_PATH = '/admin/queues';
+import { createBullBoardRouter } from './bull-board.ts';
+import { BOARD_PATH } from './path.ts';
 
 interface BoardDeps {
   pool: Pool;
@@ -21,14 +20,13 @@ interface BoardDeps {
   publicUrl: string;
 }
 
-/** Mounts the queue board: its pages, its files and its actions, all behind the same check. */
-export function mountBoard(app: Express, { queues, ...deps }: BoardDeps): void {
-  // Loaded when somebody looks: it is 15 MiB that an idle worker does without.
-  let board: ReturnType<typeof createBoard> | undefined;
-  app.use(BOARD_PATH, boardHeaders, onlyPlatformAdmins(deps), async (req, res, next) => {
-    board ??= (await import('./bull-board.ts')).createBoard(queues, BOARD_PATH);
-    board(req, res, next);
-  });
+/** The queue board: its pages, its files and its actions, all behind the same check. */
+export function createBoard({ queues, ...deps }: BoardDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('query parser', 'simple');
+  app.use(BOARD_PATH, boardHeaders, onlyPlatformAdmins(deps), createBullBoardRouter(queues, BOARD_PATH));
+  return app;
 }
 
 // The board's own files and inline styles; nothing from elsewhere, and in nobody's frame.
