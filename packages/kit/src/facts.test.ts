@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { eventually } from '@gatehouse/testkit/eventually';
 import { type TestRedis, testRedis } from '@gatehouse/testkit/test-redis';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import winston from 'winston';
 import { createFacts } from './facts.ts';
-import { openRedis } from './redis.ts';
+import { openRedis, type Redis } from './redis.ts';
 
 const log = winston.createLogger({ silent: true });
 const KEY = 'fact:test';
@@ -14,12 +14,17 @@ let redis: TestRedis;
 beforeAll(async () => {
   redis = await testRedis();
 });
+const open: Redis[] = [];
+afterEach(() => {
+  for (const connection of open.splice(0)) connection.disconnect();
+});
 afterAll(() => redis.close());
 
 /** A process of its own, with one cached fact in a Redis that holds nothing else. */
 async function connected() {
   await redis.flush();
   const connection = openRedis({ url: redis.url, log, name: 'facts-test' });
+  open.push(connection);
   const facts = createFacts(connection, log);
   await once(connection, 'ready');
   await facts.fill(KEY, ALIVE);
@@ -27,27 +32,26 @@ async function connected() {
 }
 
 test('S031 a changed fact leaves a tombstone that no late reader fills', async () => {
-  const { connection, facts } = await connected();
+  const { facts } = await connected();
   expect(await facts.read([KEY])).toEqual([JSON.stringify(ALIVE)]);
 
   await facts.invalidate(KEY);
   await facts.fill(KEY, ALIVE);
 
   expect(await facts.read([KEY])).toEqual([undefined]);
-  connection.disconnect();
 });
 
 // Only the owner's connection is gone: whoever still reads from Redis must not go by what it holds for long.
 test('F22 a fact that changed while its owner could not reach Redis is forgotten there as soon as it can', async () => {
   const { connection, facts } = await connected();
   connection.disconnect();
+  await once(connection, 'end');
 
   await facts.invalidate(KEY);
   expect(await redis.client.get(KEY)).toBe(JSON.stringify(ALIVE));
   await connection.connect();
 
   await eventually(async () => (await redis.client.get(KEY)) === '', { timeoutMs: 1_000 });
-  connection.disconnect();
 });
 
 // A Redis that comes back may hold what was cached before it went, and nobody could have taken that out meanwhile.
@@ -59,5 +63,4 @@ test('F22 what a Redis holds that was away is not gone by', async () => {
   await once(connection, 'ready');
 
   expect(await facts.read([KEY])).toEqual([undefined]);
-  connection.disconnect();
 });
