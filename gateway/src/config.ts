@@ -1,3 +1,4 @@
+import { SERVICE_ROUTES } from '@gatehouse/contracts/routes';
 import {
   count,
   databaseSettings,
@@ -13,6 +14,9 @@ import { z } from 'zod';
 
 const NAME = /^[a-z0-9-]{1,40}$/;
 
+// An upstream's name is the audience of the identities that it is handed: none of them may count at a service too.
+const SERVICES = new Set<string>(SERVICE_ROUTES.map(({ service }) => service));
+
 /** `name=url`, several of them by comma; several processes of one upstream by `|`. */
 const upstreams = list().transform((items, context) => {
   const found: Record<string, string[]> = {};
@@ -24,6 +28,8 @@ const upstreams = list().transform((items, context) => {
         code: 'custom',
         message: 'must be name=url,name=url with names of a-z, 0-9 and -, each once',
       });
+    if (SERVICES.has(name))
+      context.addIssue({ code: 'custom', message: `must not name an upstream ${name}: a service is` });
     found[name] = list;
   }
   return found;
