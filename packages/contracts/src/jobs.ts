@@ -8,7 +8,8 @@ interface JobDefinition {
 const mail = <T extends string, P extends z.ZodRawShape>(template: T, params: P) =>
   z.strictObject({
     template: z.literal(template),
-    to: z.email(),
+    // What HTML takes for an address: zod's own pattern refuses names that people have and that we let register.
+    to: z.email({ pattern: z.regexes.html5Email }),
     params: z.strictObject(params),
     /** After this moment the mail is of no use and is not sent. */
     expires_at: z.iso.datetime().optional(),

@@ -54,6 +54,14 @@ test('registers a guest, who becomes a user with the token from the mail', async
   expect(me.body.email_verified).toBe(true);
 });
 
+test.each(["o'hara+news", 'a!b', '_', 'x/y=z'])('an address with the unusual name %s gets its mail', async (name) => {
+  const email = `${name}@${randomUUID()}.test`;
+
+  expect((await register(email)).status).toBe(202);
+
+  expect((await mailsTo(email)).map(({ payload }) => payload.to)).toEqual([email]);
+});
+
 test('S001 a known address gets the same answer, no row, and its owner a mail', async () => {
   const user = await auth.user();
   const before = await auth.rows('select count(*) from auth.users');
