@@ -198,6 +198,19 @@ describe('the key set', () => {
 });
 
 describe('two credentials', () => {
+  test('S089 are refused also when a header that does not matter is repeated after them', async () => {
+    const org = house.organization();
+    const [one, other] = [house.apiKey(org), house.apiKey(org)];
+    const twice = (name: string, [first, second]: [string, string]) => `${name}: ${first}\r\n${name}: ${second}\r\n`;
+    const ask = (headers: string) =>
+      rawRequest(gateway.port, `GET /api/proxy/example/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`);
+    const keys = twice('x-api-key', [one.key, other.key]);
+
+    for (const name of ['user-agent', 'sec-fetch-site', 'x-forwarded-for', 'traceparent'])
+      for (const headers of [keys + twice(name, ['a', 'b']), twice(name, ['a', 'b']) + keys])
+        expect(await ask(headers)).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
   test('S089 are refused, whichever they are', async () => {
     const org = house.organization();
     const user = house.user({ org_id: org });

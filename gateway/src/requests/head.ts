@@ -101,7 +101,7 @@ function kindOf(name: string): Kind {
 /** The headers of a request after one pass: what the gateway reads, and what may go on, as a flat list. */
 export class RequestHead {
   forward: string[] = [];
-  /** A header that the gateway decides by came twice: there would be two readings of the request. */
+  /** A header that the gateway decides by came twice: there would be two readings of the request. The gravest one. */
   repeated: Field | undefined;
   authorization: string | undefined;
   apiKey: string | undefined;
@@ -136,6 +136,15 @@ const PROPERTY = {
   host: 'host',
 } as const satisfies Record<Field, keyof RequestHead>;
 
+const LIGHT = new Set<Field>(['user-agent', 'sec-fetch-site', 'x-request-id', 'traceparent']);
+
+/** How much it matters that a header came twice: one that does not must not hide one that does. */
+function weight(field: Field | undefined): number {
+  if (field === undefined) return 0;
+  if (LIGHT.has(field)) return 1;
+  return field === 'x-forwarded-for' ? 2 : 3;
+}
+
 /** Reads Node's flat `rawHeaders`. Trailers are never read, so none is forwarded. */
 export function readHead(rawHeaders: readonly string[]): RequestHead {
   const head = new RequestHead();
@@ -147,7 +156,7 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
       const property = PROPERTY[field];
       if (head[property] === undefined) head[property] = value;
       else if (field === 'connection') head.connection = `${head.connection},${value}`;
-      else head.repeated = field;
+      else if (weight(field) > weight(head.repeated)) head.repeated = field;
     }
     if (forward) head.forward.push(name, value);
   }
