@@ -1,4 +1,5 @@
 // Shapes of what must never be read in a log, a trace or an error report, whatever field it comes in.
+// What a pattern begins with has a bound: without one it is tried to the end of a long text from each of its places.
 const SECRETS: readonly [RegExp, string][] = [
   [/-----BEGIN [A-Z ]+-----[\s\S]*?(-----END [A-Z ]+-----|$)/g, '[pem]'],
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, '[jwt]'],
@@ -8,10 +9,10 @@ const SECRETS: readonly [RegExp, string][] = [
     /\b(password|passwd|secret|token|authorization|cookie|otp|recovery)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+/gi,
     '$1$2[redacted]',
   ],
-  [/\b([a-z][a-z0-9+.-]*:\/\/[^\s/:@]*):[^\s/@]+@/gi, '$1:[redacted]@'],
+  [/\b([a-z][a-z0-9+.-]{0,30}:\/\/[^\s/:@]*):[^\s/@]+@/gi, '$1:[redacted]@'],
   [/\b[A-Za-z0-9_-]{43,}\b/g, '[token]'],
   // A name of a domain ends in letters: `product@1.2.3` is a version.
-  [/[\w.+-]+@[\w-]+(\.[\w-]+)*\.[A-Za-z][\w-]*/g, '[email]'],
+  [/[\w.+-]{1,64}@[\w-]+(\.[\w-]+)*\.[A-Za-z][\w-]*/g, '[email]'],
 ];
 
 /** The text without secrets and addresses: JWTs, keys, PEM, credentials in headers and URLs, long tokens, e-mails. */
