@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Plan } from '@gatehouse/contracts/identity';
+import { methodLabel } from '@gatehouse/kit/durations';
 import { type AnonymousPrincipal, createPrincipal, type Principal } from './credentials/principals.ts';
 import type { DecisionReason, Refusal } from './errors/problem.ts';
 import type { Forwarding } from './forward/forwarding.ts';
@@ -9,7 +10,6 @@ import type { Spent } from './quota/quota.ts';
 import type { RequestHead } from './requests/head.ts';
 import type { Route } from './routes/routes.ts';
 
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
 const ANONYMOUS = createPrincipal<AnonymousPrincipal>({ kind: 'anonymous' });
 
 /**
@@ -76,7 +76,7 @@ export class Exchange {
 
   /** For logs: what is no method that we know is not repeated there. */
   get methodLabel(): string {
-    return METHODS.has(this.method) ? this.method : '_OTHER';
+    return methodLabel(this.method);
   }
 
   becomeAnonymous(): void {

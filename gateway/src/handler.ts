@@ -1,8 +1,9 @@
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ERRORS, type ErrorCode } from '@gatehouse/contracts/errors';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
+import { STATUS_CODES } from '@gatehouse/kit/node-http';
 import { captureError } from '@gatehouse/kit/sentry';
 import type { AccessEvents } from './access-events/access-events.ts';
 import { preflightHeaders } from './cors/cors.ts';

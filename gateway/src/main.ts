@@ -1,7 +1,7 @@
-import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { openPool } from '@gatehouse/kit/db';
 import { runMain } from '@gatehouse/kit/main';
+import { createServer } from '@gatehouse/kit/node-http';
 import { openRedis } from '@gatehouse/kit/redis';
 import { release } from '@gatehouse/kit/release';
 import { ping } from './access-events/store.ts';

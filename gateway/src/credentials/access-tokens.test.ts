@@ -192,7 +192,7 @@ describe('the key set', () => {
 
     const answers = await Promise.all(users.map(({ headers }) => client(cold.url, headers).get('/api/auth/me')));
 
-    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    expect(answers.map(({ status }) => status).filter((status) => status !== 200)).toEqual([]);
     expect(house.owned.jwksFetches - before).toBe(1);
   });
 });

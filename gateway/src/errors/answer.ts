@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http';
 import { ERRORS } from '@gatehouse/contracts/errors';
+import { STATUS_CODES } from '@gatehouse/kit/node-http';
 import { writeCorsHeaders } from '../cors/cors.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Quota } from '../quota/quota.ts';

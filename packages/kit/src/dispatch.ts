@@ -8,13 +8,15 @@ import { authorize } from './authorize.ts';
 import { readJson } from './body.ts';
 import { type RequestContext, requestContext } from './context.ts';
 import type { Db } from './db.ts';
+import { httpMetrics, methodLabel } from './durations.ts';
 import { type Endpoint, METHODS, type Reply } from './endpoint.ts';
 import { AppError, asAppError, toProblem } from './errors.ts';
 import { idempotently, Replay } from './idempotency.ts';
 import type { IdentityVerifier } from './identity.ts';
 import { newId } from './ids.ts';
 import { errorFields, type Logger } from './log.ts';
-import { HTTP_BUCKETS, type Metrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
+
 import { STATUS_CODES } from './node-http.ts';
 import { publish } from './outbox.ts';
 import { captureError } from './sentry.ts';
@@ -60,18 +62,7 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
   for (const endpoint of endpoints)
     router.on(endpoint.method.toUpperCase() as HTTPMethod, endpoint.path, () => undefined, endpoint);
 
-  const duration = metrics.histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from request to answer.',
-    labels: { method: [], route: [], status: [] },
-    buckets: HTTP_BUCKETS,
-  });
-  const total = metrics.counter({
-    name: 'http_requests_total',
-    help: 'Requests answered.',
-    labels: { method: [], route: [], status: [] },
-  });
-  const inFlight = metrics.gauge({ name: 'http_requests_in_flight', help: 'Requests being served.' });
+  const served = httpMetrics(metrics);
 
   async function serve(exchange: Exchange): Promise<void> {
     const { req, path } = exchange;
@@ -139,20 +130,17 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
 
   return (req, res) => {
     const exchange = open(req, res);
-    inFlight.inc();
+    served.started();
     return requestContext.run(exchange.context, async () => {
       try {
         await serve(exchange);
       } catch (error) {
         await refuse(exchange, error);
       } finally {
-        inFlight.dec();
-        const method = METHODS.includes(req.method?.toLowerCase() as never) ? (req.method as string) : '_OTHER';
+        const method = methodLabel(req.method ?? '');
         const { route, start, actor } = exchange;
-        const labels = { method, route, status: res.statusCode };
         const durationMs = performance.now() - start;
-        duration.observe(labels, durationMs / 1000);
-        total.inc(labels);
+        served.finished(method, route, res.statusCode, durationMs / 1000);
         logAccess(log, { method, route, status: res.statusCode, durationMs, address: actor?.address ?? '' });
       }
     });

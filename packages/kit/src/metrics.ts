@@ -11,13 +11,10 @@ interface MetricOptions {
 
 export interface Metrics {
   registry: Registry;
-  counter(options: MetricOptions): Counter;
+  counter(options: MetricOptions & { collect?: (counter: Counter) => void }): Counter;
   gauge(options: MetricOptions & { collect?: (gauge: Gauge) => void | Promise<void> }): Gauge;
   histogram(options: MetricOptions & { buckets: number[] }): Histogram;
 }
-
-/** Advice of the OpenTelemetry HTTP conventions; every latency objective must be one of these bounds. Seconds. */
-export const HTTP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
 /**
  * The metrics of one process. Counters and histograms start at 0 for every declared combination of labels:
@@ -28,8 +25,20 @@ export function createMetrics({ version, revision }: { version: string; revision
   collectDefaultMetrics({ register: registry });
   const metrics: Metrics = {
     registry,
-    counter({ name, help, labels = {} }) {
-      const counter = new Counter({ name, help, labelNames: Object.keys(labels), registers: [registry] });
+    counter({ name, help, labels = {}, collect }) {
+      const counter = new Counter({
+        name,
+        help,
+        labelNames: Object.keys(labels),
+        registers: [registry],
+        ...(collect
+          ? {
+              collect(this: Counter) {
+                collect(this);
+              },
+            }
+          : {}),
+      });
       for (const combination of combinations(labels)) counter.inc(combination, 0);
       return counter;
     },
