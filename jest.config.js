@@ -29,4 +29,6 @@ export default {
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/.data/', ...suite.testPathIgnorePatterns],
   modulePathIgnorePatterns: ['<rootDir>/.data/'],
   testTimeout: 20_000,
+  // What a failed test leaves open must not keep a run from ending.
+  forceExit: true,
 };

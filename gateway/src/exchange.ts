@@ -40,6 +40,8 @@ export class Exchange {
   /** What metrics and logs call the route. */
   template: string;
   isPublic = false;
+  /** What is wrong with the request itself; it is refused, and recorded, within the address's quota only. */
+  fault: Refusal | undefined;
   /** How many steps of the pipeline are done. */
   step = 0;
   /** How often the request had to wait for something and asked again. */

@@ -97,12 +97,13 @@ export function createHandler(options: Options) {
   function handle(req: IncomingMessage, res: ServerResponse): void {
     const exchange = begin(req, res, req.socket);
     guarded(exchange, () => {
-      const refusal = hygiene(exchange);
-      if (refusal) return deny(exchange, refusal);
-      if (isPreflight(exchange)) return preflight(exchange);
-      const endpoint = own.get(exchange.path);
-      if (endpoint) return answerOwn(exchange, endpoint);
-      if (exchange.route === undefined) return refuse(exchange, REFUSALS.notFound, quota);
+      exchange.fault = hygiene(exchange);
+      if (exchange.fault === undefined) {
+        if (isPreflight(exchange)) return preflight(exchange);
+        const endpoint = own.get(exchange.path);
+        if (endpoint) return answerOwn(exchange, endpoint);
+        if (exchange.route === undefined) return refuse(exchange, REFUSALS.notFound, quota);
+      }
       admission.admit(exchange, admitted);
     });
   }
@@ -146,7 +147,10 @@ export function createHandler(options: Options) {
   }
 
   function preflight(exchange: Exchange): void {
-    if (exchange.allowedOrigin === undefined) return deny(exchange, REFUSALS.foreignOrigin);
+    if (exchange.allowedOrigin === undefined) {
+      exchange.fault = REFUSALS.foreignOrigin;
+      return admission.admit(exchange, admitted);
+    }
     answer(exchange, { status: 204, headers: preflightHeaders(), body: '', quota });
   }
 
@@ -171,10 +175,9 @@ export function createHandler(options: Options) {
     socket.on('error', () => undefined);
     const exchange = begin(req, undefined, socket);
     guarded(exchange, () => {
-      const refusal = hygiene(exchange);
-      if (refusal) return deny(exchange, refusal);
+      exchange.fault = hygiene(exchange);
       const kind = exchange.route?.kind;
-      if (kind === undefined || kind === 'service' || !isWebSocket(req))
+      if (exchange.fault === undefined && (kind === undefined || kind === 'service' || !isWebSocket(req)))
         return refuse(exchange, REFUSALS.notFound, quota);
       admission.admit(exchange, (_exchange, denied) => {
         if (exchange.done) return;

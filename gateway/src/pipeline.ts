@@ -47,6 +47,8 @@ export function createAdmission(options: Options): Admission {
     return spent instanceof Promise ? spent : settle(exchange, spent);
   };
 
+  const objectToFault: Step = ({ fault }) => fault;
+
   function settle(exchange: Exchange, spent: Spent): Verdict {
     exchange.spent = exchange.spent === undefined ? spent : quota.tighter(exchange.spent, spent);
     if (!spent.refused) return undefined;
@@ -98,7 +100,7 @@ export function createAdmission(options: Options): Admission {
     return (route.kind === 'service' ? targets : upstreams).get(route.target);
   }
 
-  const steps: readonly Step[] = [spendAddress, identify, guard.judge, spendPrincipal, findTarget];
+  const steps: readonly Step[] = [spendAddress, objectToFault, identify, guard.judge, spendPrincipal, findTarget];
 
   function admit(exchange: Exchange, done: (exchange: Exchange, refusal: Refusal | undefined) => void): void {
     while (exchange.step < steps.length) {

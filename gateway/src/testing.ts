@@ -171,6 +171,7 @@ export function newKey(): string {
 
 const DEFAULTS = {
   ENVIRONMENT: 'staging',
+  REDIS_PASSWORD: randomBytes(24).toString('base64url'),
   PUBLIC_URL,
   BIND_ADDRESS: '127.0.0.1',
   LOG_LEVEL: 'error',

@@ -187,12 +187,12 @@ describe('the key set', () => {
 
   test('F40 is fetched once, however many ask at once after a start', async () => {
     const cold = await house.start();
-    const users = Array.from({ length: 200 }, () => house.user());
+    const users = Array.from({ length: 60 }, () => house.user());
     const before = house.owned.jwksFetches;
 
     const answers = await Promise.all(users.map(({ headers }) => client(cold.url, headers).get('/api/auth/me')));
 
-    expect(answers.map(({ status }) => status).filter((status) => status !== 200)).toEqual([]);
+    expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
     expect(house.owned.jwksFetches - before).toBe(1);
   });
 });

@@ -23,6 +23,15 @@ const statuses = async (count: number, ask: () => Promise<{ status: number }>) =
 };
 
 describe('a quota', () => {
+  test('counts what is refused for its own faults too, so that nobody fills the record with them', async () => {
+    const gateway = await house.start({ settings: { LIMIT_ADDRESS_MINUTE: '3' } });
+    const api = client(gateway.url, { ...fromNewAddress(), origin: 'https://evil.test' });
+
+    const answers = await statuses(6, () => api.post('/api/auth/login', {}));
+
+    expect(answers).toEqual([403, 403, 403, 429, 429, 429]);
+  });
+
   test('is exact within a process, and says so in every header there is', async () => {
     const clock = testClock(new Date('2030-01-01T00:00:20Z'));
     const gateway = await house.start({ clock, settings: { LIMIT_ADDRESS_MINUTE: '5' } });

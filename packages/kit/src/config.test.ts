@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { type ConfigError, isSecret, list, loadConfig, port, secret } from './config.ts';
+import { type ConfigError, isSecret, list, loadConfig, port, secret, secretOutsideDevelopment } from './config.ts';
 
 const Schema = z.object({ PORT: port(), JWT_SECRET: secret(), ORIGINS: list(), SMTP_PASSWORD: secret().optional() });
 const good = 'mXq3vT0rB8kZyW5nJ1hD6sLfGcAeUi2o';
@@ -52,6 +52,14 @@ describe('loadConfig', () => {
     'secret1234567890secret1234567890secret',
   ])('F42 refuses the example value %s', (value) => {
     expect(mistakesOf({ PORT: '1', JWT_SECRET: value })).not.toEqual([]);
+  });
+
+  test('F42 what only development may do without is required elsewhere', () => {
+    const Some = z.object({ ENVIRONMENT: z.string(), REDIS_PASSWORD: secretOutsideDevelopment() });
+
+    expect(loadConfig(Some, { ENVIRONMENT: 'development' })).toEqual({ ENVIRONMENT: 'development' });
+    for (const ENVIRONMENT of ['staging', 'production', undefined])
+      expect(() => loadConfig(Some, { ENVIRONMENT })).toThrow(/REDIS_PASSWORD: is required outside development/);
   });
 
   test('reads NAME from the file that NAME_FILE names, without its last newline', () => {

@@ -25,6 +25,11 @@ export function secret({ min = 32 }: { min?: number } = {}) {
     .meta({ secret: true });
 }
 
+/** A secret that only a development machine may do without. */
+export function secretOutsideDevelopment(options: { min?: number } = {}) {
+  return secret(options).optional().meta({ requiredOutsideDevelopment: true });
+}
+
 /** A key in PEM form; secret when it is a private one. */
 export function pem({ secret: isSecret }: { secret: boolean }) {
   return z
@@ -71,7 +76,7 @@ export const databaseSettings = {
 
 export const redisSettings = {
   REDIS_URL: z.url({ protocol: /^rediss?$/ }),
-  REDIS_PASSWORD: secret({ min: 16 }).optional(),
+  REDIS_PASSWORD: secretOutsideDevelopment({ min: 16 }),
 };
 
 /**
@@ -84,6 +89,8 @@ export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.Process
   for (const name of Object.keys(schema.shape)) {
     const value = read(name, env, isSecret(schema.shape[name]), mistakes);
     if (value) values[name] = value;
+    else if (env.ENVIRONMENT !== 'development' && schema.shape[name]?.meta()?.requiredOutsideDevelopment)
+      mistakes.push(`${name}: is required outside development`);
   }
   const parsed = schema.safeParse(values);
   if (!parsed.success)

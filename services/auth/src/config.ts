@@ -1,4 +1,12 @@
-import { count, databaseSettings, port, processSettings, redisSettings, secret } from '@gatehouse/kit/config';
+import {
+  count,
+  databaseSettings,
+  port,
+  processSettings,
+  redisSettings,
+  secret,
+  secretOutsideDevelopment,
+} from '@gatehouse/kit/config';
 import { identitySettings } from '@gatehouse/kit/service';
 import { z } from 'zod';
 
@@ -16,7 +24,7 @@ export const Config = z
     JWT_SECRET: secret(),
     PASSWORD_PEPPER: secret(),
     MAIL_KEY: secret(),
-    BOOTSTRAP_SECRET: secret().optional(),
+    BOOTSTRAP_SECRET: secretOutsideDevelopment(),
     REGISTRATION_MODE: z.enum(['admin', 'open', 'invite']),
     PASSWORD_MIN_LENGTH: count(8, 64),
     PASSWORD_SCHEME: z.enum(['bcrypt', 'argon2id']),
@@ -36,11 +44,6 @@ export const Config = z
     SIGNING_KEY_ROTATION_DAYS: count(1, 90),
   })
   // Judged even when other settings are wrong, so that every mistake is listed at once.
-  .refine(({ ENVIRONMENT, BOOTSTRAP_SECRET }) => ENVIRONMENT === 'development' || BOOTSTRAP_SECRET, {
-    path: ['BOOTSTRAP_SECRET'],
-    message: 'is required',
-    when: () => true,
-  })
   .refine(({ ENVIRONMENT, BCRYPT_COST }) => ENVIRONMENT === 'development' || BCRYPT_COST >= 12, {
     path: ['BCRYPT_COST'],
     message: 'must be at least 12 outside development',

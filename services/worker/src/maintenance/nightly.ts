@@ -19,8 +19,8 @@ export async function cleanUp({ pool, clock, log }: NightlyDeps): Promise<void> 
   const now = clock();
   const daysAgo = (days: number) => new Date(now.getTime() - days * DAY_MS);
   const parts: Record<string, () => Promise<number>> = {
-    app: () => cleanUpApp(pool, now),
-    auth: () => cleanUpAuth(pool, now),
+    app: () => inBatches(() => cleanUpApp(pool, now)),
+    auth: () => inBatches(() => cleanUpAuth(pool, now)),
     org: () => cleanUpOrg(pool, now),
     'finished jobs': () => inBatches((limit) => deleteFinishedJobs(pool, daysAgo(FINISHED_DAYS), limit)),
     'dead jobs': () => inBatches((limit) => deleteDeadJobs(pool, daysAgo(DEAD_DAYS), limit)),
@@ -37,6 +37,7 @@ export async function cleanUp({ pool, clock, log }: NightlyDeps): Promise<void> 
   if (failures.length > 0) throw new AggregateError(failures, 'the nightly clean-up failed in part');
 }
 
+// As the doors of the schemas have it.
 const BATCH = 5_000;
 
 /** A batch at a time, so that no statement runs long. */
