@@ -339,7 +339,7 @@ describe('F37 an upstream', () => {
     target.onRequest = () => {};
     const start = performance.now();
     const answers = await Promise.all(
-      Array.from({ length: 10 }, () => client(fresh.url, headers).get('/api/standalone/broken/x')),
+      Array.from({ length: 22 }, () => client(fresh.url, headers).get('/api/standalone/broken/x')),
     );
 
     expect(answers.every(({ status }) => status === 503 || status === 504)).toBe(true);

@@ -38,8 +38,9 @@ interface TargetOptions extends TargetSettings {
   urls: readonly string[];
 }
 
-// A place in the queue for each connection: more could only wait longer than their clients do.
-const QUEUE_FACTOR = 2;
+// For each connection one request under way and seven that wait: a burst passes in the time of a few answers. What
+// waits too long is given up (sweep.ts).
+const QUEUE_FACTOR = 8;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 export function createTarget({ name, service, urls, timeoutMs, idleTimeoutMs, connections }: TargetOptions): Target {
