@@ -1,8 +1,10 @@
-import type { CachedIdentity } from '../identity/identities.ts';
+import type { CachedIdentity, LastIdentity } from '../identity/identities.ts';
 
 interface Remembers {
   /** Identities minted for this principal, by audience and organization state. */
   identities: Map<string, CachedIdentity>;
+  /** The one that was used last; most principals use no other. */
+  lastIdentity: LastIdentity | undefined;
 }
 
 /** A user, by an access token that verified. Whether the session still lives is a fact that is asked every time. */
@@ -25,6 +27,6 @@ export interface AnonymousPrincipal extends Remembers {
 
 export type Principal = UserPrincipal | KeyPrincipal | AnonymousPrincipal;
 
-export function createPrincipal<P extends Principal>(principal: Omit<NoInfer<P>, 'identities'>): P {
-  return { ...principal, identities: new Map() } as unknown as P;
+export function createPrincipal<P extends Principal>(principal: Omit<NoInfer<P>, keyof Remembers>): P {
+  return { ...principal, identities: new Map(), lastIdentity: undefined } as unknown as P;
 }

@@ -120,7 +120,7 @@ function hasExpired(key: ApiKeyFact, nowMs: number): boolean {
   return key.expires_at !== null && Date.parse(key.expires_at) <= nowMs;
 }
 
-const orgs = new Map<string, IdentityOrg>();
+const orgs = new Map<string, IdentityOrg[]>();
 const ORGS_MAX = 10_000;
 
 /** Shared between requests: it is read for each of them and never changed. */
@@ -129,12 +129,16 @@ function identityOrg(
   role: IdentityOrg['role'] & Parameters<typeof permissionsOf>[0],
   plan: Plan,
 ): IdentityOrg {
-  const key = `${id} ${role} ${plan}`;
-  let org = orgs.get(key);
+  let states = orgs.get(id);
+  if (!states) {
+    states = [];
+    if (orgs.size >= ORGS_MAX) orgs.clear();
+    orgs.set(id, states);
+  }
+  let org = states.find((one) => one.role === role && one.plan === plan);
   if (!org) {
     org = { id, role, permissions: [...permissionsOf(role)], plan };
-    if (orgs.size >= ORGS_MAX) orgs.clear();
-    orgs.set(key, org);
+    states.push(org);
   }
   return org;
 }

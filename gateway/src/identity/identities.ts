@@ -7,6 +7,13 @@ export interface CachedIdentity {
   renewAtMs: number;
 }
 
+export interface LastIdentity extends CachedIdentity {
+  audience: string;
+  role: Standing['role'];
+  key_id: Standing['key_id'];
+  org: Standing['org'];
+}
+
 const RENEW_AFTER_MS = (IDENTITY_TTL_SECONDS * 1000) / 2;
 // A principal that talks to many audiences or organizations in a minute must not grow without bound.
 const IDENTITIES_MAX = 32;
@@ -29,14 +36,26 @@ export function createIdentities(signer: IdentitySigner, now: () => number = () 
     jwk: signer.jwk,
     tokenFor(principal: Principal, standing: Standing, audience: string): string {
       const { role, key_id, org } = standing;
-      const state = org ? `${audience} ${org.id} ${org.role} ${org.plan} ${role} ${key_id}` : `${audience} ${role}`;
-      const known = principal.identities.get(state);
       const nowMs = now();
-      if (known !== undefined && nowMs < known.renewAtMs) return known.token;
-      const token = signer.sign(claimsOf(principal, standing), audience);
-      if (principal.identities.size >= IDENTITIES_MAX) principal.identities.clear();
-      principal.identities.set(state, { token, renewAtMs: nowMs + RENEW_AFTER_MS });
-      return token;
+      const last = principal.lastIdentity;
+      if (
+        last !== undefined &&
+        last.org === org &&
+        last.audience === audience &&
+        last.role === role &&
+        last.key_id === key_id &&
+        nowMs < last.renewAtMs
+      )
+        return last.token;
+      const state = org ? `${audience} ${org.id} ${org.role} ${org.plan} ${role} ${key_id}` : `${audience} ${role}`;
+      let known = principal.identities.get(state);
+      if (known === undefined || nowMs >= known.renewAtMs) {
+        known = { token: signer.sign(claimsOf(principal, standing), audience), renewAtMs: nowMs + RENEW_AFTER_MS };
+        if (principal.identities.size >= IDENTITIES_MAX) principal.identities.clear();
+        principal.identities.set(state, known);
+      }
+      principal.lastIdentity = { ...known, audience, role, key_id, org };
+      return known.token;
     },
   };
 }

@@ -42,15 +42,19 @@ interface Options extends QuotaSettings {
  * know what the others let through.
  */
 export function createQuota({ limits, planFactors, exchange, nowSeconds }: Options) {
-  const meters = createRecent<Meter>(METERS_MAX);
+  // One memory a policy: a subject is looked up as it is, without a string made for the question.
+  const meters = {
+    address: createRecent<Meter>(METERS_MAX),
+    user: createRecent<Meter>(METERS_MAX),
+    key: createRecent<Meter>(METERS_MAX),
+  } satisfies Record<PolicyName, unknown>;
   const limitsByPlan = tables(limits, planFactors);
 
   function meterOf(policy: PolicyName, subject: string): Meter {
-    const id = `${policy}:${subject}`;
-    let meter = meters.get(id);
+    let meter = meters[policy].get(subject);
     if (!meter) {
       meter = createMeter(policy, subject);
-      meters.set(id, meter);
+      meters[policy].set(subject, meter);
     }
     return meter;
   }
