@@ -4,20 +4,19 @@ import findMyWay, { type HTTPMethod } from 'find-my-way';
 import type { z } from 'zod';
 import { logAccess } from './access-log.ts';
 import { type Actor, actorOf } from './actor.ts';
+import { answer, sendProblem } from './answers.ts';
 import { authorize } from './authorize.ts';
 import { readJson } from './body.ts';
 import { type RequestContext, requestContext } from './context.ts';
 import type { Db } from './db.ts';
 import { httpMetrics, methodLabel } from './durations.ts';
-import { type Endpoint, METHODS, type Reply } from './endpoint.ts';
-import { AppError, asAppError, toProblem } from './errors.ts';
+import { type Endpoint, METHODS } from './endpoint.ts';
+import { AppError, asAppError } from './errors.ts';
 import { idempotently, Replay } from './idempotency.ts';
 import type { IdentityVerifier } from './identity.ts';
 import { newId } from './ids.ts';
 import { errorFields, type Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
-
-import { STATUS_CODES } from './node-http.ts';
 import { publish } from './outbox.ts';
 import { captureError } from './sentry.ts';
 
@@ -213,61 +212,4 @@ function validate(schema: z.ZodType | undefined, value: unknown, prefix: string)
     }));
   });
   throw new AppError('request.invalid', 'The request has mistakes.', { details });
-}
-
-function answer(
-  { res, context }: Exchange,
-  endpoint: Endpoint,
-  result: unknown,
-  extra: Record<string, string> = {},
-): void {
-  const replied = (result as Reply | undefined)?.reply === true ? (result as Reply) : undefined;
-  const status = replied?.status ?? endpoint.status;
-  const schema = endpoint.answers[status];
-  if (!schema) throw new Error(`${endpoint.method} ${endpoint.path} declares no answer ${status}`);
-  const text = textOf(schema, replied ? replied.body : result);
-  const headers: Record<string, string> = {
-    'cache-control': 'no-store',
-    'x-request-id': context.request_id,
-    ...replied?.headers,
-    ...extra,
-  };
-  if (res.writableEnded || res.destroyed) return;
-  if (text === undefined) {
-    res.writeHead(status, headers).end();
-    return;
-  }
-  headers['content-type'] ??= 'application/json; charset=utf-8';
-  headers['content-length'] = String(Buffer.byteLength(text));
-  res.writeHead(status, headers).end(text);
-}
-
-const constants = new WeakMap<object, string>();
-
-/** The answer as it is sent, with the fields that are declared. A frozen one never changes: it is written once. */
-function textOf(schema: z.ZodType, value: unknown): string | undefined {
-  const constant = typeof value === 'object' && value !== null && Object.isFrozen(value);
-  const known = constant ? constants.get(value) : undefined;
-  if (known !== undefined) return known;
-  const body = schema.parse(value);
-  const text = body === undefined ? undefined : JSON.stringify(body);
-  if (constant && text !== undefined) constants.set(value, text);
-  return text;
-}
-
-function sendProblem({ res, context }: Exchange, error: AppError): void {
-  if (res.headersSent) {
-    res.destroy();
-    return;
-  }
-  const text = JSON.stringify(toProblem(error, context.request_id));
-  res
-    .writeHead(error.status, STATUS_CODES[error.status] ?? '', {
-      'content-type': 'application/problem+json; charset=utf-8',
-      'content-length': Buffer.byteLength(text),
-      'cache-control': 'no-store',
-      'x-request-id': context.request_id,
-      ...error.headers,
-    })
-    .end(text);
 }
