@@ -225,10 +225,12 @@ describe('the record', () => {
     expect(next.body.data[0]?.id).not.toBe(first.body.data[0]?.id);
 
     const action = 'org.api_key_created.v1';
-    const created = await owner.client.get<Page>(
-      `${path}?action=${action}&actor=${owner.id}&from=2026-01-01T00:00:00Z`,
+    const created = await until(
+      'the key is in the record',
+      10_000,
+      () => owner.client.get<Page>(`${path}?action=${action}&actor=${owner.id}&from=2026-01-01T00:00:00Z`),
+      ({ body }) => body.data.length > 0,
     );
-    expect(created.body.data.length).toBeGreaterThan(0);
     for (const entry of created.body.data) expect(entry).toMatchObject({ action, actor: { id: owner.id } });
     expect((await owner.client.get<Page>(`${path}?to=2020-01-01T00:00:00Z`)).body.data).toEqual([]);
     for (const bad of ['limit=0', 'limit=1000', 'cursor=forged', 'from=yesterday', 'sort=hash', 'limit=1&limit=2'])
