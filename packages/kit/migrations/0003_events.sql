@@ -30,8 +30,6 @@ create table events.outbox (
 grant insert (id, type, kind, org_id, actor, target_type, target_id, outcome, address, agent, request_id, trace_id, data)
   on events.outbox to gatehouse_auth, gatehouse_org, gatehouse_audit, gatehouse_worker, gatehouse_gateway;
 grant select, delete on events.outbox to gatehouse_audit;
--- `for update skip locked` asks for update on one column at least; this one takes no value.
-grant update (position) on events.outbox to gatehouse_audit;
 
 -- Work owed: written in the transaction that causes it, kept until it is done or dead.
 create table events.jobs (
@@ -56,5 +54,5 @@ create index jobs_open_idx on events.jobs (dispatched_at) where finished_at is n
 create index jobs_finished_at_idx on events.jobs (finished_at) where finished_at is not null;
 
 grant insert (id, name, queue, payload, secret, run_after)
-  on events.jobs to gatehouse_auth, gatehouse_org, gatehouse_audit, gatehouse_worker, gatehouse_gateway;
+  on events.jobs to gatehouse_auth, gatehouse_org, gatehouse_worker;
 grant select, update, delete on events.jobs to gatehouse_worker;

@@ -248,12 +248,13 @@ describe('privileges', () => {
     const audit = database.pool('audit').pg;
     const sealed = await audit.query(`
       delete from events.outbox where position in
-        (select position from events.outbox order by position limit 3 for update skip locked) returning position`);
+        (select position from events.outbox order by position limit 3) returning position`);
     expect(sealed.rowCount).toBe(3);
-    await expect(audit.query('update events.outbox set position = 1')).rejects.toThrow(
-      'can only be updated to DEFAULT',
-    );
-    await org.query(`insert into events.jobs (id, name, queue, payload) values (gen_random_uuid(), 'a', 'b', '{}')`);
+    await expect(audit.query('update events.outbox set position = 1')).rejects.toThrow('permission denied');
+    const job = `insert into events.jobs (id, name, queue, payload) values (gen_random_uuid(), 'a', 'b', '{}')`;
+    for (const role of ['audit', 'gateway'] as const)
+      await expect(database.pool(role).pg.query(job)).rejects.toThrow('permission denied');
+    await org.query(job);
     await expect(org.query('select from events.jobs')).rejects.toThrow('permission denied');
     expect((await database.pool('worker').pg.query('select from events.jobs for update skip locked')).rowCount).toBe(1);
     expect((await database.pool('worker').pg.query('select app.cleanup(now())')).rowCount).toBe(1);
