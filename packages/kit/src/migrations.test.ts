@@ -250,7 +250,10 @@ describe('privileges', () => {
       delete from events.outbox where position in
         (select position from events.outbox order by position limit 3) returning position`);
     expect(sealed.rowCount).toBe(3);
-    await expect(audit.query('update events.outbox set position = 1')).rejects.toThrow('permission denied');
+    await expect(audit.query('update events.outbox set position = 1')).rejects.toThrow(
+      'can only be updated to DEFAULT',
+    );
+    await expect(audit.query('update events.outbox set position = default')).rejects.toThrow('permission denied');
     const job = `insert into events.jobs (id, name, queue, payload) values (gen_random_uuid(), 'a', 'b', '{}')`;
     for (const role of ['audit', 'gateway'] as const)
       await expect(database.pool(role).pg.query(job)).rejects.toThrow('permission denied');
