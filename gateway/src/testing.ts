@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomBytes, randomUUID, sign } fr
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { connect, type Server as NetServer, type Socket } from 'node:net';
 import { apiKeyChecksum } from '@gatehouse/contracts/api-keys';
-import type { ApiKeyFact, MemberFact, OrgFact, SessionFact } from '@gatehouse/contracts/facts';
+import { type ApiKeyFact, type MemberFact, OrgFact, type SessionFact } from '@gatehouse/contracts/facts';
 import { ACCESS_TOKEN_TYPE, IDENTITY_HEADER, type Identity } from '@gatehouse/contracts/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import { loadConfig } from '@gatehouse/kit/config';
@@ -327,13 +327,13 @@ export async function testHouse() {
       platform?: SessionFact['role'];
     } = {}) {
       const user = { user_id: randomUUID(), session_id: randomUUID() };
-      owned.sessions.set(user.session_id, { ...user, active: true, role: platform });
+      owned.sessions.set(user.session_id, { ...user, active: true, role: platform, second_factor_required: false });
       if (org_id) owned.members.set(`${org_id} ${user.user_id}`, { role });
       return { ...user, token: signToken(user), headers: { authorization: `Bearer ${signToken(user)}` } };
     },
     organization(fact: Partial<OrgFact> = {}): string {
       const id = fact.id ?? randomUUID();
-      owned.orgs.set(id, { status: 'active', plan: 'free', ...fact, id });
+      owned.orgs.set(id, OrgFact.parse({ status: 'active', plan: 'free', ...fact, id }));
       return id;
     },
     apiKey(org_id: string, fact: Partial<ApiKeyFact> = {}) {

@@ -1,4 +1,4 @@
-import { ACCESS_TOKEN_TYPE } from '@gatehouse/contracts/identity';
+import { ACCESS_TOKEN_TYPE, AuthenticationMethod } from '@gatehouse/contracts/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import jwt from 'jsonwebtoken';
 import { z } from 'zod';
@@ -16,7 +16,15 @@ const MAX_LIFETIME_SECONDS = 24 * 3600;
 const CACHE_MAX = 20_000;
 
 const Header = z.object({ alg: z.string(), typ: z.string().optional(), kid: z.string().max(128).optional() });
-const Claims = z.object({ sub: z.uuid(), sid: z.uuid(), iat: z.int(), exp: z.int() });
+const Claims = z.object({
+  sub: z.uuid(),
+  sid: z.uuid(),
+  iat: z.int(),
+  exp: z.int(),
+  // Absent from tokens of the release before: they prove nothing recent.
+  auth_time: z.int().default(0),
+  amr: z.array(AuthenticationMethod).default([]),
+});
 
 interface Options {
   keys: KeySet;
@@ -68,6 +76,8 @@ export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
       kind: 'user',
       user_id: claims.sub,
       session_id: claims.sid,
+      auth_time: claims.auth_time,
+      amr: claims.amr,
       expiresAtMs: (claims.exp + CLOCK_TOLERANCE_SECONDS) * 1000,
     });
     verified.set(token, principal);

@@ -1,3 +1,4 @@
+import type { AuthenticationMethod } from '@gatehouse/contracts/identity';
 import type { CachedIdentity, LastIdentity } from '../identity/identities.ts';
 
 interface Remembers {
@@ -13,6 +14,9 @@ export interface UserPrincipal extends Remembers {
   user_id: string;
   session_id: string;
   expiresAtMs: number;
+  /** When and how the user proved who they are. It only ever gets better with the next token, so the token counts. */
+  auth_time: number;
+  amr: AuthenticationMethod[];
 }
 
 /** Whoever holds an API key; `hash` is its SHA-256 in hex, by which its fact is asked. */

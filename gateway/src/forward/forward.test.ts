@@ -362,7 +362,12 @@ describe('a stream', () => {
     const res = await answered;
     res.on('error', () => undefined);
     res.resume();
-    house.owned.sessions.set(user.session_id, { ...user, active: false, role: 'user' });
+    house.owned.sessions.set(user.session_id, {
+      ...user,
+      active: false,
+      role: 'user',
+      second_factor_required: false,
+    });
 
     await eventually(() => res.destroyed, { timeoutMs: 5_000 });
   });

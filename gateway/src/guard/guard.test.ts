@@ -122,7 +122,12 @@ describe('what changes', () => {
     const ask = (url: string) => () => client(url).get('/api/auth/me', user.headers);
     await Promise.all([ask(gateway.url)(), ask(second.url)()]);
 
-    house.owned.sessions.set(user.session_id, { ...user, active: false, role: 'user' });
+    house.owned.sessions.set(user.session_id, {
+      ...user,
+      active: false,
+      role: 'user',
+      second_factor_required: false,
+    });
     const delays = await Promise.all([until(401, ask(gateway.url)), until(401, ask(second.url))]);
 
     for (const delay of delays) expect(delay).toBeLessThan(1_000);

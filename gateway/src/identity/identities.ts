@@ -65,8 +65,10 @@ export type Identities = ReturnType<typeof createIdentities>;
 function claimsOf(principal: Principal, { role, key_id, org }: Standing): IdentityClaims {
   const forOrg = org ? { org } : {};
   switch (principal.kind) {
-    case 'user':
-      return { sub: principal.user_id, kind: 'user', sid: principal.session_id, ...(role ? { role } : {}), ...forOrg };
+    case 'user': {
+      const { user_id: sub, session_id: sid, auth_time, amr } = principal;
+      return { sub, kind: 'user', sid, auth_time, amr, ...(role ? { role } : {}), ...forOrg };
+    }
     case 'api_key':
       return { sub: key_id ?? 'unknown', kind: 'api_key', ...(key_id ? { key_id } : {}), ...forOrg };
     default:

@@ -8,10 +8,20 @@ export const SessionFact = z.object({
   user_id: z.uuid(),
   active: z.boolean(),
   role: PlatformRole,
+  /** Whether the platform lets this user in with a second factor only. Absent from an older release: not. */
+  second_factor_required: z.boolean().default(false),
 });
 export type SessionFact = z.infer<typeof SessionFact>;
 
-export const OrgFact = z.object({ id: z.uuid(), status: z.enum(['active', 'suspended', 'deleted']), plan: Plan });
+export const OrgFact = z.object({
+  id: z.uuid(),
+  status: z.enum(['active', 'suspended', 'deleted']),
+  plan: Plan,
+  /** The organization's policies. Absent from an older release: none. */
+  second_factor_required: z.boolean().default(false),
+  /** How long after a sign-in one may act for the organization, in seconds; null for as long as the session lasts. */
+  session_max_seconds: z.int().positive().nullable().default(null),
+});
 export type OrgFact = z.infer<typeof OrgFact>;
 
 export const MemberFact = z.object({ role: OrgRole });

@@ -17,6 +17,16 @@ export type PlatformRole = z.infer<typeof PlatformRole>;
 export const Plan = z.enum(['free', 'pro', 'enterprise']);
 export type Plan = z.infer<typeof Plan>;
 
+/**
+ * How a session was authenticated (RFC 8176): `pwd` a password, `otp` a one-time password or recovery code, `email` a
+ * code by mail, `mfa` more than one of them or a device that did so before.
+ */
+export const AuthenticationMethod = z.enum(['pwd', 'otp', 'email', 'mfa']);
+export type AuthenticationMethod = z.infer<typeof AuthenticationMethod>;
+
+/** How long a proof of who one is counts for changing a factor, an address, a key or an owner, in seconds. */
+export const FRESH_PROOF_SECONDS = 600;
+
 /** The organization that a request acts for, and what the principal may do in it. */
 export const IdentityOrg = z.object({
   id: z.uuid(),
@@ -40,6 +50,9 @@ export const Identity = z.object({
   sid: z.uuid().optional(),
   key_id: z.uuid().optional(),
   role: PlatformRole.optional(),
+  /** When the user last proved who they are (OpenID Connect Core, section 2), in seconds. */
+  auth_time: z.number().optional(),
+  amr: z.array(AuthenticationMethod).optional(),
   org: IdentityOrg.optional(),
 });
 export type Identity = z.infer<typeof Identity>;

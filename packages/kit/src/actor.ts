@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Identity, IdentityOrg, PlatformRole } from '@gatehouse/contracts/identity';
+import type { AuthenticationMethod, Identity, IdentityOrg, PlatformRole } from '@gatehouse/contracts/identity';
 import { plain } from './text.ts';
 
 /** Who acts in a request, and from where: what a handler may rely on and what an event says. */
@@ -9,6 +9,9 @@ export interface Actor {
   session_id?: string;
   key_id?: string;
   role?: PlatformRole;
+  /** How the session was authenticated, and when last, in seconds. */
+  amr?: AuthenticationMethod[];
+  auth_time?: number;
   org?: IdentityOrg;
   request_id: string;
   trace_id: string;
@@ -36,13 +39,15 @@ export function systemActor(service: string, requestId = ''): Actor {
 
 /** The actor of a request. Address and ids come from headers that only count because the identity is valid. */
 export function actorOf(identity: Identity, req: IncomingMessage, requestId: string, traceId: string): Actor {
-  const { kind, sub, sid, key_id, role, org } = identity;
+  const { kind, sub, sid, key_id, role, amr, auth_time, org } = identity;
   return {
     kind,
     ...(kind === 'user' ? { user_id: sub } : {}),
     ...(sid ? { session_id: sid } : {}),
     ...(key_id ? { key_id } : {}),
     ...(role ? { role } : {}),
+    ...(amr ? { amr } : {}),
+    ...(auth_time ? { auth_time } : {}),
     ...(org ? { org } : {}),
     request_id: requestId,
     trace_id: traceId,

@@ -22,7 +22,7 @@ export function answer(
   const schema = endpoint.answers[status];
   if (!schema) throw new Error(`${endpoint.method} ${endpoint.path} declares no answer ${status}`);
   const text = textOf(schema, replied ? replied.body : result);
-  const headers: Record<string, string> = {
+  const headers: Record<string, string | string[]> = {
     'cache-control': 'no-store',
     'x-request-id': context.request_id,
     ...replied?.headers,

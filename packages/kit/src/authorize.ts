@@ -1,10 +1,12 @@
-import type { Identity } from '@gatehouse/contracts/identity';
+import { FRESH_PROOF_SECONDS, type Identity } from '@gatehouse/contracts/identity';
+import type { OrgPermission } from '@gatehouse/contracts/permissions';
 import type { Endpoint } from './endpoint.ts';
 import { AppError } from './errors.ts';
 
 /**
  * Decides whether an identity may call an endpoint, and takes `:org_id` out of the path parameters it has checked.
- * Throws `auth.required` (nobody), `access.denied` (somebody, not allowed) or `not_found` (may not know of it).
+ * Throws `auth.required` (nobody), `access.denied` (somebody, not allowed), `not_found` (may not know of it), or what
+ * the user must prove first: `auth.second_factor_required`, `auth.reauth_required`.
  */
 export function authorize(endpoint: Endpoint, identity: Identity, params: Record<string, string>): void {
   const { permission, orgPermission } = endpoint;
@@ -18,9 +20,33 @@ export function authorize(endpoint: Endpoint, identity: Identity, params: Record
   if (identity.role === 'guest' && endpoint.method !== 'get' && !endpoint.guests)
     throw new AppError('access.denied', 'Confirm your e-mail address first.');
   if (permission === 'platform_admin' && identity.role !== 'admin') throw new AppError('access.denied');
-  if (!orgPermission) return;
+  if (orgPermission) authorizeInOrg(orgPermission, identity, params);
+  // Last, so that only who may do it at all is asked for a proof.
+  assertProved(endpoint, identity);
+}
+
+function authorizeInOrg(orgPermission: OrgPermission, identity: Identity, params: Record<string, string>): void {
   if (params.org_id !== undefined && params.org_id !== identity.org?.id) throw new AppError('not_found');
   if (!identity.org) throw new AppError('request.invalid', 'Name the organization by path or by x-org-id.');
   delete params.org_id;
   if (!identity.org.permissions.includes(orgPermission)) throw new AppError('access.denied');
+}
+
+const CLOCK_TOLERANCE_SECONDS = 5;
+
+/** Step-up authentication; the header says what is missing in the words of RFC 9470, section 3. */
+function assertProved({ fresh, secondFactor }: Endpoint, { amr, auth_time = 0 }: Identity): void {
+  if (secondFactor && !amr?.includes('mfa'))
+    throw new AppError('auth.second_factor_required', undefined, {
+      extensions: { proof: { post: '/api/auth/reauthenticate', enrol: '/api/auth/factors/totp', second_factor: true } },
+      headers: { 'www-authenticate': 'Bearer error="insufficient_user_authentication", acr_values="mfa"' },
+    });
+  const ageSeconds = Date.now() / 1000 - auth_time;
+  if (fresh && ageSeconds > FRESH_PROOF_SECONDS + CLOCK_TOLERANCE_SECONDS)
+    throw new AppError('auth.reauth_required', 'Prove who you are at /api/auth/reauthenticate, then try again.', {
+      extensions: { proof: { post: '/api/auth/reauthenticate', max_age_seconds: FRESH_PROOF_SECONDS } },
+      headers: {
+        'www-authenticate': `Bearer error="insufficient_user_authentication", max_age="${FRESH_PROOF_SECONDS}"`,
+      },
+    });
 }

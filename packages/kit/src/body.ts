@@ -7,13 +7,13 @@ const JSON_TYPE = /^application\/json\s*(;\s*charset=utf-8\s*)?$/i;
  * Reads a JSON body of at most `limit` bytes. Compressed bodies are refused, so that none can grow. Throws
  * `request.unsupported_media_type`, `request.too_large` or `request.malformed`.
  */
-export async function readJson(req: IncomingMessage, limit: number): Promise<unknown> {
+export async function readJson(req: IncomingMessage, limit: number): Promise<{ value: unknown; bytes: Buffer }> {
   const encoding = req.headers['content-encoding'];
   if (!JSON_TYPE.test(req.headers['content-type'] ?? '') || (encoding && encoding !== 'identity'))
     throw new AppError('request.unsupported_media_type', 'Send application/json in UTF-8, not compressed.');
   const bytes = await readBytes(req, limit);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), bytes };
   } catch (error) {
     throw new AppError('request.malformed', 'The body is not valid JSON.', { cause: error });
   }

@@ -51,6 +51,7 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 // One spelling of a path: no escapes, no empty or trailing segment, so that guard and router cannot read it differently.
 const CANONICAL_PATH = /^(\/[\w.~-]+)+$/;
 const UNMATCHED = '__unmatched__';
+const NO_BODY = { value: undefined, bytes: Buffer.alloc(0) };
 
 /**
  * Serves declared endpoints: identity, permission, validation, handler, answer, in this order; then the metrics and the
@@ -84,9 +85,10 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
 
     const params = validate(endpoint.params, pathParams, '/path');
     const query = validate(endpoint.query, parseQuery(exchange.search), '/query');
-    const body = endpoint.body ? validate(endpoint.body, await readJson(req, endpoint.bodyLimit), '') : undefined;
+    const { value, bytes: rawBody } = endpoint.body ? await readJson(req, endpoint.bodyLimit) : NO_BODY;
+    const body = endpoint.body ? validate(endpoint.body, value, '') : undefined;
     const handle = async () =>
-      endpoint.handle({ actor, org: actor.org, params, query, body, headers: req.headers } as never);
+      endpoint.handle({ actor, org: actor.org, params, query, body, rawBody, headers: req.headers } as never);
 
     const key = req.headers['idempotency-key'];
     const result =

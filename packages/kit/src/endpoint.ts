@@ -27,6 +27,8 @@ export interface Context<P extends Permission, Params, Query, Body> {
   params: Params;
   query: Query;
   body: Body;
+  /** The body as it came, for a signature over it. */
+  rawBody: Buffer;
   headers: IncomingHttpHeaders;
 }
 
@@ -35,10 +37,13 @@ export interface Reply {
   readonly reply: true;
   status: number;
   body: unknown;
-  headers: Record<string, string>;
+  headers: ReplyHeaders;
 }
 
-export function reply(status: number, body?: unknown, headers: Record<string, string> = {}): Reply {
+/** A list is sent as so many headers of that name, as cookies are. */
+export type ReplyHeaders = Record<string, string | string[]>;
+
+export function reply(status: number, body?: unknown, headers: ReplyHeaders = {}): Reply {
   return { reply: true, status, body, headers };
 }
 
@@ -63,6 +68,10 @@ interface EndpointSpec<P extends Permission, Params extends z.ZodType, Query ext
   bodyLimit?: number;
   /** Lets users with an unconfirmed address write here. */
   guests?: boolean;
+  /** Asks for a proof of who the user is that is not older than ten minutes. */
+  fresh?: boolean;
+  /** Asks for a session that was opened with a second factor. */
+  secondFactor?: boolean;
   /** Runs before the body is read and validated; throws to refuse. */
   before?: (actor: ActorFor<P>) => Promise<void>;
   handle: (context: Context<P, z.output<Params>, z.output<Query>, z.output<Body>>) => unknown;
@@ -84,6 +93,8 @@ export interface Endpoint {
   errors: readonly ErrorCode[];
   bodyLimit: number;
   guests: boolean;
+  fresh: boolean;
+  secondFactor: boolean;
   idempotent: boolean;
   before: ((actor: Actor) => Promise<void>) | undefined;
   handle: (context: Context<Permission, unknown, unknown, unknown>) => unknown;
@@ -123,6 +134,8 @@ export function endpoint<
     errors: spec.errors ?? [],
     bodyLimit: spec.bodyLimit ?? DEFAULT_BODY_LIMIT,
     guests: spec.guests ?? false,
+    fresh: spec.fresh ?? false,
+    secondFactor: spec.secondFactor ?? false,
     idempotent: method === 'post' && status === 201 && spec.permission !== 'public',
     before: spec.before as Endpoint['before'],
     handle: spec.handle as unknown as Endpoint['handle'],

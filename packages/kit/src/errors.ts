@@ -10,6 +10,8 @@ interface AppErrorOptions {
   cause?: unknown;
   details?: ErrorDetail[];
   headers?: Record<string, string>;
+  /** Members of the problem document beyond those of every other (RFC 9457, section 3.2). */
+  extensions?: Record<string, unknown>;
 }
 
 /** An expected refusal. The status belongs to the code (contracts/errors.ts); whatever else is thrown is a bug. */
@@ -18,14 +20,16 @@ export class AppError extends Error {
   readonly status: number;
   readonly details: ErrorDetail[] | undefined;
   readonly headers: Record<string, string> | undefined;
+  readonly extensions: Record<string, unknown> | undefined;
 
-  constructor(code: ErrorCode, message?: string, { cause, details, headers }: AppErrorOptions = {}) {
+  constructor(code: ErrorCode, message?: string, { cause, details, headers, extensions }: AppErrorOptions = {}) {
     super(message ?? ERRORS[code].title, { cause });
     this.name = 'AppError';
     this.code = code;
     this.status = ERRORS[code].status;
     this.details = details;
     this.headers = headers;
+    this.extensions = extensions;
   }
 }
 
@@ -50,6 +54,7 @@ export function toProblem(error: AppError, requestId: string): Problem {
     code: error.code,
     request_id: requestId,
     ...(error.details ? { errors: error.details } : {}),
+    ...error.extensions,
   };
 }
 

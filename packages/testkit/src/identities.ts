@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
-import { IDENTITY_HEADER, type IdentityClaims } from '@gatehouse/contracts/identity';
+import { type AuthenticationMethod, IDENTITY_HEADER, type IdentityClaims } from '@gatehouse/contracts/identity';
 import { type OrgRole, permissionsOf } from '@gatehouse/contracts/permissions';
 import { createSigner, createVerifier, type IdentityVerifier } from '@gatehouse/kit/identity';
 
@@ -19,10 +19,16 @@ export type TestIdentity = Omit<Partial<IdentityClaims>, 'org'> & {
   org?: Partial<NonNullable<IdentityClaims['org']>> & { id: string; role?: OrgRole | 'platform_admin' | 'api_key' };
 };
 
-/** The claims of an identity; what is left out is made up so that it is a valid one. */
+/** The claims of an identity; what is left out is made up: a user has just signed in with a second factor. */
 export function claims({ kind = 'user', org, ...rest }: TestIdentity = {}): IdentityClaims {
   const base = {
-    user: { sub: randomUUID(), sid: randomUUID(), role: 'user' as const },
+    user: {
+      sub: randomUUID(),
+      sid: randomUUID(),
+      role: 'user' as const,
+      auth_time: Math.floor(Date.now() / 1000),
+      amr: ['pwd', 'otp', 'mfa'] as AuthenticationMethod[],
+    },
     api_key: { sub: randomUUID(), key_id: randomUUID() },
     anonymous: { sub: 'anonymous' },
     service: { sub: 'gateway' },

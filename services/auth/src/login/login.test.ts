@@ -32,6 +32,8 @@ test('a sign-in answers with tokens and the user, is not stored by anyone, and i
     sub: user.id,
     sid: expect.any(String),
     role: 'user',
+    amr: ['pwd'],
+    auth_time: payload.iat,
     iss: 'https://gatehouse.test',
     aud: 'https://gatehouse.test',
     iat: expect.any(Number),

@@ -2,23 +2,18 @@ import type { Actor } from '@gatehouse/kit/actor';
 import { transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
-import {
-  accountLabel,
-  findUserByEmail,
-  lockUser,
-  type Profile,
-  type User,
-  updatePasswordHash,
-} from '../accounts/accounts.ts';
+import { accountLabel, findUserByEmail, lockUser, type User, updatePasswordHash } from '../accounts/accounts.ts';
 import { networkOf } from '../addresses.ts';
 import { type Budget, clear, giveBack, spend } from '../budgets/budgets.ts';
 import type { Deps } from '../deps.ts';
-import { startSession, type Tokens } from '../sessions/sessions.ts';
+import type { Client } from '../devices/devices.ts';
+import { completeSignIn, type SignIn } from '../sign-in/sign-in.ts';
 import { countFailure } from './spray.ts';
 
 interface Credentials {
   email: string;
   password: string;
+  client: Client;
 }
 
 interface Attempt extends Credentials {
@@ -33,7 +28,7 @@ type Failure = 'unknown_account' | 'wrong_password' | 'account_inactive' | 'thro
  * Signs in with a password. An unknown address, a wrong password and an account that may not sign in take the same
  * steps and get the same answer; every try is counted before its hash, so that no burst gets more of them.
  */
-export async function login(deps: Deps, actor: Actor, credentials: Credentials): Promise<Tokens & { user: Profile }> {
+export async function login(deps: Deps, actor: Actor, credentials: Credentials): Promise<SignIn> {
   const attempt = { ...credentials, deps, actor, budgets: budgetsOf(deps, actor, credentials.email) };
   assertRoom(deps);
   await spendBudgets(attempt);
@@ -104,25 +99,20 @@ function rehash({ deps, password }: Attempt): Promise<string | undefined> {
   });
 }
 
-function signIn({ deps, actor, budgets }: Attempt, verified: User, rehashed: string | undefined) {
+function signIn({ deps, actor, budgets, client }: Attempt, verified: User, rehashed: string | undefined) {
   return transaction(deps.pool, async (tx) => {
     const user = await lockUser(tx, verified.id);
     if (user?.status !== 'active' || user.password_hash !== verified.password_hash) return undefined;
     const owner = { ...actor, kind: 'user' as const, user_id: user.id, role: user.role };
     const target = { type: 'user', id: user.id };
-    const { session_id, tokens } = await startSession(deps, tx, user, owner);
-    const opened = { ...owner, session_id };
     if (rehashed) {
       await updatePasswordHash(tx, user.id, rehashed, deps.clock());
-      await publish(tx, opened, 'auth.password_rehashed.v1', { user_id: user.id }, { target });
+      await publish(tx, owner, 'auth.password_rehashed.v1', { user_id: user.id }, { target });
     }
     await clear(deps, tx, budgets.account);
     // Only this try: a source that owns one account must not earn new guesses at others with it.
     await giveBack(deps, tx, budgets.network);
-    const succeeded = { user_id: user.id, session_id, method: 'password' } as const;
-    await publish(tx, opened, 'auth.login_succeeded.v1', succeeded, { target });
-    const { id, email, name, role } = user;
-    return { ...tokens(), user: { id, email, name, role } };
+    return completeSignIn(deps, tx, actor, user, { amr: ['pwd'], client });
   });
 }
 
@@ -132,7 +122,7 @@ async function fail(attempt: Attempt, reason: Failure, user_id?: string): Promis
 }
 
 async function tellFailed(
-  { deps, actor, email }: Omit<Attempt, 'password' | 'budgets'>,
+  { deps, actor, email }: Omit<Attempt, 'password' | 'budgets' | 'client'>,
   reason: Failure,
   user_id?: string,
 ) {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { factKey } from '@gatehouse/contracts/facts';
-import type { PlatformRole } from '@gatehouse/contracts/identity';
+import type { AuthenticationMethod, PlatformRole } from '@gatehouse/contracts/identity';
 import type { Actor, UserActor } from '@gatehouse/kit/actor';
 import { open, seal } from '@gatehouse/kit/crypto';
 import { type Tx, transaction } from '@gatehouse/kit/db';
@@ -45,8 +45,13 @@ export function limitsOf({ config }: Pick<Deps, 'config'>, role: PlatformRole) {
     : { idleMs: config.SESSION_IDLE_SECONDS * 1000, absoluteMs: config.SESSION_ABSOLUTE_SECONDS * 1000 };
 }
 
+interface Opening {
+  amr: AuthenticationMethod[];
+  device_id: string | null;
+}
+
 /** Opens a session in the caller's transaction, which holds the user's row: beyond the limit the oldest one ends. */
-export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor: Actor) {
+export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor: Actor, { amr, device_id }: Opening) {
   const now = deps.clock();
   const { idleMs, absoluteMs } = limitsOf(deps, user.role);
   const ended = await endOldestSessions(tx, user.id, deps.config.SESSIONS_MAX - 1, now);
@@ -61,24 +66,26 @@ export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor:
     key_sealed: seal(deps.secrets.sessions, key, aadOf(id, user.id)),
     device: actor.agent,
     address: actor.address,
+    amr,
+    device_id,
     now,
     idle_expires_at: new Date(Math.min(now.getTime() + idleMs, expires_at.getTime())),
     expires_at,
   });
-  const session = { id, user_id: user.id, role: user.role, expires_at };
+  const session = { id, user_id: user.id, role: user.role, amr, authenticated_at: now, expires_at };
   return { session_id: id, tokens: () => tokensOf(deps, session, 0, key) };
 }
 
 /** The token answer of a session at a generation. */
 export function tokensOf(
   deps: Pick<Deps, 'config' | 'clock' | 'keyring'>,
-  session: Pick<SessionState, 'id' | 'user_id' | 'role' | 'expires_at'>,
+  session: Pick<SessionState, 'id' | 'user_id' | 'role' | 'amr' | 'authenticated_at' | 'expires_at'>,
   generation: number,
   key: Buffer,
 ): Tokens {
-  const { id: session_id, user_id, role, expires_at } = session;
+  const { id: session_id, user_id, role, amr, authenticated_at, expires_at } = session;
   return {
-    ...signAccessToken(deps, { user_id, session_id, role, expires_at }),
+    ...signAccessToken(deps, { user_id, session_id, role, amr, authenticated_at, expires_at }),
     token_type: 'bearer',
     refresh_token: encodeRefreshToken({ session_id, generation }, key),
   };

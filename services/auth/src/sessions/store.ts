@@ -1,4 +1,4 @@
-import { PlatformRole } from '@gatehouse/contracts/identity';
+import { AuthenticationMethod, PlatformRole } from '@gatehouse/contracts/identity';
 import { type Db, many, maybe, one, run, type Tx } from '@gatehouse/kit/db';
 import { z } from 'zod';
 
@@ -20,6 +20,8 @@ const State = z.object({
   role: PlatformRole,
   user_status: z.string(),
   key_sealed: z.instanceof(Buffer),
+  amr: z.array(AuthenticationMethod),
+  authenticated_at: z.date(),
   generation: z.number(),
   rotated_at: z.date(),
   idle_expires_at: z.date(),
@@ -36,24 +38,27 @@ export interface NewSession {
   key_sealed: Buffer;
   device: string;
   address: string;
+  amr: AuthenticationMethod[];
+  device_id: string | null;
   now: Date;
   idle_expires_at: Date;
   expires_at: Date;
 }
 
 export async function insertSession(tx: Tx, session: NewSession): Promise<void> {
-  const { id, user_id, key_sealed, device, address, now, idle_expires_at, expires_at } = session;
+  const { id, user_id, key_sealed, device, address, amr, device_id, now, idle_expires_at, expires_at } = session;
   await run(tx)`
-    insert into auth.sessions (id, user_id, key_sealed, rotated_at, device, address,
+    insert into auth.sessions (id, user_id, key_sealed, rotated_at, device, address, amr, device_id, authenticated_at,
                                created_at, last_used_at, idle_expires_at, expires_at)
-    values (${id}, ${user_id}, ${key_sealed}, ${now}, ${device}, ${address},
+    values (${id}, ${user_id}, ${key_sealed}, ${now}, ${device}, ${address}, ${amr}, ${device_id}, ${now},
             ${now}, ${now}, ${idle_expires_at}, ${expires_at})`;
 }
 
 /** Locks a session: of refreshes at one instant, each sees what the one before left. */
 export function lockSession(tx: Tx, sessionId: string): Promise<SessionState | undefined> {
   return maybe(tx, State)`
-    select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.generation, s.rotated_at,
+    select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.amr,
+      coalesce(s.authenticated_at, s.created_at) as authenticated_at, s.generation, s.rotated_at,
       s.idle_expires_at, s.expires_at, s.ended_at
     from auth.sessions s
     join auth.users u on u.id = s.user_id
@@ -63,7 +68,8 @@ export function lockSession(tx: Tx, sessionId: string): Promise<SessionState | u
 
 export function findSession(db: Db, sessionId: string): Promise<SessionState | undefined> {
   return maybe(db, State)`
-    select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.generation, s.rotated_at,
+    select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.amr,
+      coalesce(s.authenticated_at, s.created_at) as authenticated_at, s.generation, s.rotated_at,
       s.idle_expires_at, s.expires_at, s.ended_at
     from auth.sessions s
     join auth.users u on u.id = s.user_id

@@ -1,4 +1,4 @@
-import { type ApiKeyFact, factKey, type GuardFact } from '@gatehouse/contracts/facts';
+import { type ApiKeyFact, factKey, type GuardFact, OrgFact } from '@gatehouse/contracts/facts';
 import { AppError } from '@gatehouse/kit/errors';
 import { errorFields } from '@gatehouse/kit/log';
 import { touchKey } from '../api-keys/api-keys.ts';
@@ -11,7 +11,7 @@ const TOUCH_EVERY_MS = 60_000;
 export async function getGuard({ pool, facts }: Deps, orgId: string, userId: string): Promise<GuardFact> {
   const row = await findGuard(pool, orgId, userId);
   if (!row) return { org: null, member: null };
-  const org = { id: orgId, status: row.status, plan: row.plan };
+  const org = OrgFact.parse({ id: orgId, status: row.status, plan: row.plan });
   // A membership that is not there is not cached: auth admits users by a door that knows nothing of the cache.
   const member = row.role ? { role: row.role } : null;
   await Promise.all([
