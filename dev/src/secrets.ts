@@ -14,8 +14,9 @@ const HOLDERS: Record<ProcessName, readonly string[]> = {
 };
 /** Secrets that development does without; whoever sets one in the environment has it passed on to its process. */
 const OPTIONAL: Partial<Record<ProcessName, readonly string[]>> = {
-  auth: ['BOOTSTRAP_SECRET'],
-  worker: ['SMTP_PASSWORD'],
+  auth: ['BOOTSTRAP_SECRET', 'JWT_SECRET_ALTERNATE', 'MAIL_KEY_ALTERNATE'],
+  org: ['MAIL_KEY_ALTERNATE'],
+  worker: ['MAIL_KEY_ALTERNATE', 'SMTP_PASSWORD'],
 };
 const DATABASE_ROLES = ['auth', 'org', 'audit', 'worker', 'gateway', 'migrator'] as const;
 

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { checkClock } from '@gatehouse/kit/clock-check';
 import { openPool } from '@gatehouse/kit/db';
 import { runMain } from '@gatehouse/kit/main';
 import { createServer } from '@gatehouse/kit/node-http';
@@ -33,6 +34,13 @@ await runMain(
     const redis = openRedis({ url: config.REDIS_URL, password: config.REDIS_PASSWORD, log, name: 'gateway' });
     running.check('redis', () => redis.ping(), { optional: true });
     running.check('postgres', () => ping(db), { optional: true });
+    // Without Postgres there is nothing to compare with, and the gateway works on.
+    running.check('clock', () =>
+      ping(db).then(
+        () => checkClock(db, clock),
+        () => undefined,
+      ),
+    );
 
     const gateway = createGateway({
       config,

@@ -67,7 +67,7 @@ export const Mail = z.discriminatedUnion('template', [
 export type Mail = z.infer<typeof Mail>;
 export type MailTemplate = Mail['template'];
 
-/** How the secret of a mail is sealed: `seal(deriveKey(MAIL_KEY, purpose), token, aad)`. */
+/** How the secret of a mail is sealed: `seal(deriveSealingKeys(MAIL_KEY, MAIL_KEY_ALTERNATE, purpose), token, aad)`. */
 export const MAIL_SECRET = { purpose: 'mail', aad: 'events.jobs.secret' } as const;
 
 /** Work that happens later, by name. A payload holds no secret: that travels sealed, beside it. */

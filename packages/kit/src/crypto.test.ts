@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { base62, deriveKey, open, sameSecret, seal } from './crypto.ts';
+import { base62, deriveKey, deriveSealingKeys, open, reseal, sameSecret, seal } from './crypto.ts';
 
 const key = deriveKey('a secret of the deployment', 'test');
 
@@ -25,6 +25,23 @@ test('a sealed value with any bit flipped does not open', () => {
     broken[index] = (broken[index] as number) ^ 1;
     expect(() => open(key, broken, 'a')).toThrow();
   }
+});
+
+test('F41 a secret is replaced step by step: what either has sealed opens at every step, and is sealed anew', () => {
+  const keysOf = (secret: string, alternate?: string) => deriveSealingKeys(secret, alternate, 'test');
+  const before = keysOf('the old secret');
+  const prepared = keysOf('the old secret', 'the new secret');
+  const swapped = keysOf('the new secret', 'the old secret');
+  const after = keysOf('the new secret');
+
+  expect(open(swapped, seal(before, 'value', 'a'), 'a').toString()).toBe('value');
+  expect(open(prepared, seal(swapped, 'value', 'a'), 'a').toString()).toBe('value');
+  expect(() => open(after, seal(before, 'value', 'a'), 'a')).toThrow();
+  expect(() => open(swapped, seal(before, 'value', 'a'), 'b')).toThrow();
+
+  const renewed = reseal(swapped, seal(before, 'value', 'a'), 'a') as Buffer;
+  expect(open(after, renewed, 'a').toString()).toBe('value');
+  expect(reseal(swapped, renewed, 'a')).toBeUndefined();
 });
 
 test('base62 keeps its width, leading zeros included', () => {

@@ -12,25 +12,59 @@ const VERSION = 1;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
+/**
+ * Keys of one purpose: the first one seals, each of them opens. So a key can be replaced while several processes run:
+ * the next one is added everywhere, then the two change places, then the old one goes.
+ */
+export type SealingKeys = readonly [Buffer, ...Buffer[]];
+
 /** A 32-byte key for one purpose, from a secret (HKDF-SHA-256, RFC 5869). */
 export function deriveKey(secret: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, 'gatehouse', purpose, 32));
+}
+
+/** The sealing keys of one purpose, from the secret and from the one that it replaces or that is to replace it. */
+export function deriveSealingKeys(secret: string, alternate: string | undefined, purpose: string): SealingKeys {
+  return alternate ? [deriveKey(secret, purpose), deriveKey(alternate, purpose)] : [deriveKey(secret, purpose)];
 }
 
 /**
  * Encrypts and authenticates (AES-256-GCM, NIST SP 800-38D): version byte, nonce, tag, ciphertext.
  * `aad` names where the value lives (table, column, row, owner), so that a row moved elsewhere does not open.
  */
-export function seal(key: Buffer, plaintext: string | Buffer, aad: string): Buffer {
+export function seal(keys: Buffer | SealingKeys, plaintext: string | Buffer, aad: string): Buffer {
+  const key = Buffer.isBuffer(keys) ? keys : keys[0];
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(aad));
   const body = Buffer.concat([cipher.update(plaintext), cipher.final()]);
   return Buffer.concat([Buffer.of(VERSION), nonce, cipher.getAuthTag(), body]);
 }
 
-/** Opens what `seal` made; throws when key, aad or a single bit differs. */
-export function open(key: Buffer, sealed: Buffer, aad: string): Buffer {
+/** Opens what `seal` made; throws when every key, the aad or a single bit differs. */
+export function open(keys: Buffer | SealingKeys, sealed: Buffer, aad: string): Buffer {
   if (sealed[0] !== VERSION) throw new Error('sealed value has an unknown version');
+  if (Buffer.isBuffer(keys)) return openWith(keys, sealed, aad);
+  let refused: unknown;
+  for (const key of keys)
+    try {
+      return openWith(key, sealed, aad);
+    } catch (error) {
+      refused ??= error;
+    }
+  throw refused;
+}
+
+/** Seals a value anew when it was not sealed with the first key; undefined when nothing is to be done. */
+export function reseal(keys: SealingKeys, sealed: Buffer, aad: string): Buffer | undefined {
+  try {
+    openWith(keys[0], sealed, aad);
+    return undefined;
+  } catch {
+    return seal(keys, open(keys, sealed, aad), aad);
+  }
+}
+
+function openWith(key: Buffer, sealed: Buffer, aad: string): Buffer {
   const nonce = sealed.subarray(1, 1 + NONCE_BYTES);
   const tag = sealed.subarray(1 + NONCE_BYTES, 1 + NONCE_BYTES + TAG_BYTES);
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })

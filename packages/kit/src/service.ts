@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { checkClock } from './clock-check.ts';
 import { type databaseSettings, pem, type redisSettings } from './config.ts';
 import { one, openPool, type Pool } from './db.ts';
 import { createFacts, type Facts } from './facts.ts';
@@ -38,7 +39,7 @@ export async function connect(
   process: Process<ServiceConfig>,
   { password, poolMax, mainUrl }: ConnectOptions,
 ): Promise<Connections> {
-  const { name, config, log, metrics, lifecycle } = process;
+  const { name, config, log, metrics, lifecycle, clock } = process;
   const pool = openPool({
     host: config.DATABASE_HOST,
     port: config.DATABASE_PORT,
@@ -53,6 +54,7 @@ export async function connect(
   });
   const redis = openRedis({ url: config.REDIS_URL, password: config.REDIS_PASSWORD, log, name });
   process.check('postgres', () => one(pool, z.object({ ok: z.number() }))`select 1 as ok`);
+  process.check('clock', () => checkClock(pool, clock));
   process.check('redis', () => redis.ping(), { optional: true });
   lifecycle.onStop('connections', 'postgres', () => pool.end());
   lifecycle.onStop('connections', 'redis', () => redis.disconnect());

@@ -1,6 +1,6 @@
 import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
 import type { Clock } from '@gatehouse/kit/clock';
-import { deriveKey } from '@gatehouse/kit/crypto';
+import { deriveKey, deriveSealingKeys } from '@gatehouse/kit/crypto';
 import type { Pool } from '@gatehouse/kit/db';
 import type { Facts } from '@gatehouse/kit/facts';
 import type { Logger } from '@gatehouse/kit/log';
@@ -32,7 +32,7 @@ export async function assemble({ config, metrics, ...parts }: Parts): Promise<De
   const keyring = await openKeyring({
     pool,
     clock,
-    jwtSecret: config.JWT_SECRET,
+    kek: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'signing keys'),
     rotationDays: config.SIGNING_KEY_ROTATION_DAYS,
     accessTokenTtlSeconds: config.ACCESS_TOKEN_TTL_SECONDS,
   });
@@ -71,9 +71,9 @@ export async function assemble({ config, metrics, ...parts }: Parts): Promise<De
       pool: hashes,
     }),
     secrets: {
-      sessions: deriveKey(config.JWT_SECRET, 'session keys'),
+      sessions: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'session keys'),
       budgets: deriveKey(config.JWT_SECRET, 'guess budgets'),
-      mail: deriveKey(config.MAIL_KEY, MAIL_SECRET.purpose),
+      mail: deriveSealingKeys(config.MAIL_KEY, config.MAIL_KEY_ALTERNATE, MAIL_SECRET.purpose),
     },
   };
 }

@@ -22,8 +22,11 @@ export const Config = z
     AUTH_OPS_PORT: port(),
     AUTH_POOL_MAX: count(2, 100),
     JWT_SECRET: secret(),
+    // What it replaces, or what is to replace it: opened too, never sealed with.
+    JWT_SECRET_ALTERNATE: secret().optional(),
     PASSWORD_PEPPER: secret(),
     MAIL_KEY: secret(),
+    MAIL_KEY_ALTERNATE: secret().optional(),
     BOOTSTRAP_SECRET: secretOutsideDevelopment(),
     REGISTRATION_MODE: z.enum(['admin', 'open', 'invite']),
     PASSWORD_MIN_LENGTH: count(8, 64),

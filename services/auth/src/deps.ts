@@ -1,4 +1,5 @@
 import type { Clock } from '@gatehouse/kit/clock';
+import type { SealingKeys } from '@gatehouse/kit/crypto';
 import type { Pool } from '@gatehouse/kit/db';
 import type { Facts } from '@gatehouse/kit/facts';
 import type { Logger } from '@gatehouse/kit/log';
@@ -20,5 +21,5 @@ export interface Deps {
   hasher: Hasher;
   keyring: Keyring;
   /** One key for each purpose, derived from the secrets of the deployment. */
-  secrets: { sessions: Buffer; budgets: Buffer; mail: Buffer };
+  secrets: { sessions: SealingKeys; budgets: Buffer; mail: SealingKeys };
 }

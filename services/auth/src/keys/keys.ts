@@ -2,7 +2,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { systemActor } from '@gatehouse/kit/actor';
 import type { Clock } from '@gatehouse/kit/clock';
 import { ConfigError } from '@gatehouse/kit/config';
-import { deriveKey, open, seal } from '@gatehouse/kit/crypto';
+import { open, type SealingKeys, seal } from '@gatehouse/kit/crypto';
 import { type Pool, type Tx, transaction } from '@gatehouse/kit/db';
 import { publicJwk } from '@gatehouse/kit/identity';
 import { publish } from '@gatehouse/kit/outbox';
@@ -35,7 +35,8 @@ export interface Keyring {
 interface KeyringOptions {
   pool: Pool;
   clock: Clock;
-  jwtSecret: string;
+  /** What the private halves are sealed with. */
+  kek: SealingKeys;
   rotationDays: number;
   accessTokenTtlSeconds: number;
 }
@@ -45,8 +46,7 @@ interface KeyringOptions {
  * has expired. Throws a ConfigError when JWT_SECRET is not the one that the stored keys were sealed with.
  */
 export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
-  const { pool, clock, rotationDays, accessTokenTtlSeconds } = options;
-  const kek = deriveKey(options.jwtSecret, 'signing keys');
+  const { pool, clock, kek, rotationDays, accessTokenTtlSeconds } = options;
   let active: { kid: string; key: KeyObject; since: Date };
 
   const published = () =>
@@ -83,7 +83,7 @@ function isDue(keys: SigningKey[], now: Date, rotationDays: number): boolean {
 }
 
 interface Rotation {
-  kek: Buffer;
+  kek: SealingKeys;
   now: Date;
   rotationDays: number;
   force: boolean;
@@ -106,7 +106,7 @@ async function rotate(tx: Tx, { kek, now, rotationDays, force }: Rotation): Prom
   await publish(tx, systemActor('auth'), 'auth.key_rotated.v1', { active: first, pending: next, ...retired });
 }
 
-async function addKey(tx: Tx, kek: Buffer, status: 'pending' | 'active', now: Date): Promise<string> {
+async function addKey(tx: Tx, kek: SealingKeys, status: 'pending' | 'active', now: Date): Promise<string> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwk = publicJwk(privateKey) as PublicJwk;
   const der = privateKey.export({ format: 'der', type: 'pkcs8' });
@@ -114,7 +114,7 @@ async function addKey(tx: Tx, kek: Buffer, status: 'pending' | 'active', now: Da
   return jwk.kid;
 }
 
-function unsealed({ kid, private_sealed }: SigningKey, kek: Buffer): KeyObject {
+function unsealed({ kid, private_sealed }: SigningKey, kek: SealingKeys): KeyObject {
   try {
     if (!private_sealed) throw new Error('the key has no private half');
     return createPrivateKey({ key: open(kek, private_sealed, aadOf(kid)), format: 'der', type: 'pkcs8' });

@@ -1,0 +1,18 @@
+import { z } from 'zod';
+import type { Clock } from './clock.ts';
+import { type Db, one } from './db.ts';
+
+/** How far a process's clock may be from the database's. Tokens, codes and locks of one node count on every other. */
+export const CLOCK_SKEW_MAX_MS = 5_000;
+
+const DatabaseTime = z.object({ now: z.date() });
+
+/** A readiness check: rejects while this machine's clock and the database's are more than 5 s apart. */
+export async function checkClock(db: Db, clock: Clock): Promise<void> {
+  const before = clock().getTime();
+  const { now } = await one(db, DatabaseTime)`select clock_timestamp() as now`;
+  // Halfway between asking and being answered.
+  const skewMs = (before + clock().getTime()) / 2 - now.getTime();
+  if (Math.abs(skewMs) > CLOCK_SKEW_MAX_MS)
+    throw new Error(`the clock is ${Math.round(Math.abs(skewMs) / 1000)} s ${skewMs > 0 ? 'ahead' : 'behind'}`);
+}
