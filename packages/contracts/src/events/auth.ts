@@ -49,7 +49,20 @@ export const AUTH_EVENTS = {
   'auth.logout.v1': { kind: 'security', data: session },
   'auth.session_revoked.v1': {
     kind: 'security',
-    data: session.extend({ reason: z.enum(['user', 'session_limit', 'address_confirmed']) }),
+    data: session.extend({
+      reason: z.enum([
+        'user',
+        'session_limit',
+        'address_confirmed',
+        'password_changed',
+        'password_reset',
+        'email_changed',
+        'not_me',
+        'disabled',
+        'account_closed',
+        'admin',
+      ]),
+    }),
   },
   'auth.refresh_reuse.v1': { kind: 'security', data: session },
   'auth.refresh_refused.v1': {

@@ -136,9 +136,16 @@ export function revokeAllSessions(deps: SessionDeps, actor: UserActor): Promise<
 
 type ToldReason = Exclude<EndReason, 'logout' | 'refresh_reuse'>;
 
-/** Ends every session of a user in the caller's transaction. */
-export async function endSessionsOf(deps: SessionDeps, tx: Tx, actor: Actor, user_id: string, reason: ToldReason) {
-  const ended = await endAllSessions(tx, user_id, { reason, now: deps.clock() });
+/** Ends every session of a user in the caller's transaction, but for the one that may go on. */
+export async function endSessionsOf(
+  deps: SessionDeps,
+  tx: Tx,
+  actor: Actor,
+  user_id: string,
+  reason: ToldReason,
+  { except }: { except?: string } = {},
+) {
+  const ended = await endAllSessions(tx, user_id, { reason, now: deps.clock(), except: except ?? null });
   await tellEnded(deps, tx, actor, { user_id, ended, reason });
 }
 

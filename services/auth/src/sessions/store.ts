@@ -30,7 +30,19 @@ const State = z.object({
 });
 export type SessionState = z.infer<typeof State>;
 
-export type EndReason = 'logout' | 'user' | 'session_limit' | 'refresh_reuse' | 'address_confirmed';
+export type EndReason =
+  | 'logout'
+  | 'user'
+  | 'session_limit'
+  | 'refresh_reuse'
+  | 'address_confirmed'
+  | 'password_changed'
+  | 'password_reset'
+  | 'email_changed'
+  | 'not_me'
+  | 'disabled'
+  | 'account_closed'
+  | 'admin';
 
 export interface NewSession {
   id: string;
@@ -116,10 +128,15 @@ interface End {
   now: Date;
 }
 
-export async function endAllSessions(tx: Tx, userId: string, { reason, now }: End): Promise<string[]> {
+/** Ends every session of a user, but for the one that may go on. */
+export async function endAllSessions(
+  tx: Tx,
+  userId: string,
+  { reason, now, except = null }: End & { except?: string | null },
+): Promise<string[]> {
   const ended = await many(tx, Id)`
     update auth.sessions s set ended_at = ${now}, end_reason = ${reason}
-    where s.user_id = ${userId} and s.ended_at is null
+    where s.user_id = ${userId} and s.ended_at is null and s.id is distinct from ${except}::uuid
     returning s.id`;
   return ended.map((session) => session.id);
 }

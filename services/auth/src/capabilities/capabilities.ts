@@ -1,0 +1,33 @@
+import type { Actor } from '@gatehouse/kit/actor';
+import type { Tx } from '@gatehouse/kit/db';
+import type { User } from '../accounts/accounts.ts';
+import { cancelTokens } from '../action-tokens/action-tokens.ts';
+import type { Deps } from '../deps.ts';
+import { endSessionsOf } from '../sessions/sessions.ts';
+import type { EndReason } from '../sessions/store.ts';
+import { deleteEmailChangeOf, deleteVerificationsOf } from './store.ts';
+
+interface Cancellation {
+  /** Why the sessions ended, as the log tells it. */
+  reason: Exclude<EndReason, 'logout' | 'refresh_reuse'>;
+  /** The session that goes on: the one that changes its own password. */
+  keepSession?: string;
+}
+
+/**
+ * Makes worthless whatever could still turn into access to an account: sessions with their refresh families, mailed
+ * links, registrations under way, challenges, codes, trust in devices, a change of address, links of invitations. The
+ * caller's transaction holds the user's row, so that nothing new is made meanwhile.
+ */
+export async function cancelCapabilities(
+  deps: Deps,
+  tx: Tx,
+  actor: Actor,
+  user: Pick<User, 'id' | 'email'>,
+  { reason, keepSession }: Cancellation,
+): Promise<void> {
+  await endSessionsOf(deps, tx, actor, user.id, reason, keepSession === undefined ? {} : { except: keepSession });
+  await cancelTokens(tx, user.id);
+  await deleteVerificationsOf(tx, user.id);
+  await deleteEmailChangeOf(tx, user.id);
+}
