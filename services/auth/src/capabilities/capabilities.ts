@@ -3,13 +3,12 @@ import type { Tx } from '@gatehouse/kit/db';
 import type { User } from '../accounts/accounts.ts';
 import { cancelTokens } from '../action-tokens/action-tokens.ts';
 import type { Deps } from '../deps.ts';
-import { endSessionsOf } from '../sessions/sessions.ts';
-import type { EndReason } from '../sessions/store.ts';
+import { endSessionsOf, type ToldReason } from '../sessions/sessions.ts';
 import { deleteEmailChangeOf, deleteVerificationsOf } from './store.ts';
 
 interface Cancellation {
   /** Why the sessions ended, as the log tells it. */
-  reason: Exclude<EndReason, 'logout' | 'refresh_reuse'>;
+  reason: ToldReason;
   /** The session that goes on: the one that changes its own password. */
   keepSession?: string;
 }

@@ -134,7 +134,8 @@ export function revokeAllSessions(deps: SessionDeps, actor: UserActor): Promise<
   return transaction(deps.pool, (tx) => endSessionsOf(deps, tx, actor, actor.user_id, 'user'));
 }
 
-type ToldReason = Exclude<EndReason, 'logout' | 'refresh_reuse'>;
+/** Why a session may be ended from elsewhere. */
+export type ToldReason = Exclude<EndReason, 'logout' | 'refresh_reuse'>;
 
 /** Ends every session of a user in the caller's transaction, but for the one that may go on. */
 export async function endSessionsOf(
