@@ -23,7 +23,7 @@ export async function sendMail(deps: MailDeps, { id, payload: mail, secret }: Jo
   const { clock, transport, publicUrl, from } = deps;
   if (mail.expires_at && new Date(mail.expires_at) <= clock()) return 'expired';
   const token = secret ? unsealed(deps.mailKey, secret) : '';
-  const content = mailContent(mail, { publicUrl, token });
+  const content = mailContent(mail, { publicUrl, secret: token });
   const messageId = `<${id}@${new URL(publicUrl).hostname}>`;
   try {
     await transport.send({
