@@ -8,8 +8,10 @@ import { hasWrk } from './load.ts';
 import { measureLogPages } from './log-pages.ts';
 import { measureLogins } from './logins.ts';
 import { measureReads } from './reads.ts';
+import { measureRefresh } from './refresh.ts';
 import { failed, type Line, machine, table } from './report.ts';
 import { measureSealing } from './sealing.ts';
+import { measureSessionLists } from './session-lists.ts';
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
@@ -21,6 +23,8 @@ async function measureAll(picked: readonly string[]): Promise<Line[]> {
     gateway: (house) => measureGateway(house, upstream.url),
     reads: measureReads,
     logins: measureLogins,
+    refresh: measureRefresh,
+    sessions: measureSessionLists,
     sealing: measureSealing,
     pages: (house) => measureLogPages(house, small, large),
   };

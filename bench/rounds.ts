@@ -34,10 +34,15 @@ export interface Served extends LoadResult {
 }
 
 /** Loads a server for one round, and reads what CPU it spent. Throws when it refused anything. */
-export async function serve(pid: number, options: LoadOptions): Promise<Served> {
+export function serve(pid: number, options: LoadOptions): Promise<Served> {
+  return served(pid, () => load(options));
+}
+
+/** The same with a load of one's own. */
+export async function served(pid: number, run: () => Promise<LoadResult>): Promise<Served> {
   const before = cpuSeconds(pid);
-  const result = await load(options);
+  const result = await run();
   const spent = cpuSeconds(pid) - before;
-  if (result.failures > 0) throw new Error(`${result.failures} of ${result.requests} requests failed: ${options.url}`);
+  if (result.failures > 0) throw new Error(`${result.failures} of ${result.requests} requests failed`);
   return { ...result, perCpuSecond: result.requests / spent };
 }
