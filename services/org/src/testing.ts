@@ -20,6 +20,15 @@ export interface TestOrganization {
   owners: string[];
 }
 
+/** An account as auth has it. */
+export interface TestPerson {
+  id: string;
+  email: string;
+  role: 'admin' | 'user' | 'guest';
+  status: 'active' | 'disabled' | 'deleted';
+  verified: boolean;
+}
+
 interface Instance {
   deps: Deps;
   metrics: Metrics;
@@ -65,6 +74,18 @@ export async function startOrg({ instances = 1, ...limits }: { instances?: numbe
     return userId;
   }
 
+  /** An account with a proved address, unless something else is said. */
+  async function person(about: Partial<TestPerson> = {}): Promise<TestPerson> {
+    const id = about.id ?? newId();
+    const one = { id, email: `${id}@users.test`, role: 'user', verified: true, status: 'active', ...about } as const;
+    await database.pool('admin').pg.query(
+      `insert into auth.users (id, email, name, role, status, email_verified_at, created_at, updated_at)
+       values ($1, $2, 'Uma User', $3, $4, case when $5 then now() end, now(), now())`,
+      [one.id, one.email, one.role, one.status, one.verified],
+    );
+    return one;
+  }
+
   /** Founded by the door that bootstrap uses, with a member of every role. */
   async function found({ owners = 1 }: { owners?: number } = {}): Promise<TestOrganization> {
     const [id, owner] = [newId(), newId()];
@@ -88,6 +109,7 @@ export async function startOrg({ instances = 1, ...limits }: { instances?: numbe
     metrics: first.metrics,
     found,
     addMember,
+    person,
     as,
     /** A member, acting in the organization. */
     member: ({ id, members }: TestOrganization, role: OrgRole, at = first) =>
