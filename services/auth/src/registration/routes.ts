@@ -35,7 +35,14 @@ function byAdmin(deps: Deps): Endpoint {
         }),
       }),
     },
-    errors: ['access.denied', 'auth.account_taken', 'org.not_found', 'overloaded'],
+    errors: [
+      'access.denied',
+      'auth.account_taken',
+      'org.domain_refused',
+      'org.member_limit_reached',
+      'org.not_found',
+      'overloaded',
+    ],
     bodyLimit,
     handle: ({ actor, body }) => registerByAdmin(deps, actor, body),
   });

@@ -26,6 +26,8 @@ export async function admitUser(tx: Tx, { actor_id, platform_admin, org_id }: Ad
     const state = sqlState(error);
     if (state === 'GH404') throw new AppError('org.not_found', 'No such organization.', { cause: error });
     if (state === 'GH403') throw new AppError('access.denied', undefined, { cause: error });
+    if (state === 'GH409') throw new AppError('org.member_limit_reached', undefined, { cause: error });
+    if (state === 'GH422') throw new AppError('org.domain_refused', undefined, { cause: error });
     throw error;
   }
 }
