@@ -5,6 +5,7 @@ import type { Metrics } from '@gatehouse/kit/metrics';
 import { accountRoutes } from './accounts/routes.ts';
 import { bootstrapRoutes } from './bootstrap/routes.ts';
 import type { Deps } from './deps.ts';
+import { deviceRoutes } from './devices/routes.ts';
 import { internalRoutes } from './internal/routes.ts';
 import { keyRoutes } from './keys/routes.ts';
 import { loginRoutes } from './login/routes.ts';
@@ -18,6 +19,7 @@ export function endpoints(deps: Deps): Endpoint[] {
     ...registrationRoutes(deps),
     ...loginRoutes(deps),
     ...sessionRoutes(deps),
+    ...deviceRoutes(deps),
     ...accountRoutes(deps),
     ...keyRoutes(deps),
     ...internalRoutes(deps),

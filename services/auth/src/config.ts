@@ -1,6 +1,7 @@
 import {
   count,
   databaseSettings,
+  list,
   port,
   processSettings,
   redisSettings,
@@ -30,6 +31,7 @@ export const Config = z
     BOOTSTRAP_SECRET: secretOutsideDevelopment(),
     REGISTRATION_MODE: z.enum(['admin', 'open', 'invite']),
     PASSWORD_MIN_LENGTH: count(8, 64),
+    ACCOUNT_DELETION_GRACE_DAYS: count(1, 90),
     PASSWORD_SCHEME: z.enum(['bcrypt', 'argon2id']),
     BCRYPT_COST: count(4, 16),
     HASH_CONCURRENCY: count(0, 64),
@@ -37,6 +39,9 @@ export const Config = z
     LOGIN_BUDGET: count(1, 100),
     LOGIN_NETWORK_BUDGET: count(1, 1_000_000),
     LOGIN_BUDGET_WINDOW_SECONDS: count(1, 86_400),
+    SECOND_FACTOR_REQUIRED_FOR: z.enum(['nobody', 'admins', 'everyone']),
+    // The pages that may hold a session in a cookie, beside those of PUBLIC_URL.
+    CORS_ORIGINS: list(),
     ACCESS_TOKEN_TTL_SECONDS: count(10, 3600),
     REFRESH_GRACE_SECONDS: count(0, 60),
     SESSION_IDLE_SECONDS: count(60),

@@ -16,12 +16,15 @@ import { encodeRefreshToken } from '../tokens/refresh-tokens.ts';
 import {
   type EndReason,
   endAllSessions,
+  endDeviceSessions,
   endOldestSessions,
   endSession,
   findSession,
   insertSession,
   listLiveSessions,
+  lockSession,
   type SessionState,
+  updateAuthentication,
 } from './store.ts';
 
 export { countLiveSessions } from './store.ts';
@@ -32,7 +35,8 @@ export const Tokens = z.object({
   token_type: z.literal('bearer'),
   /** Seconds. */
   expires_in: z.int(),
-  refresh_token: z.string(),
+  /** Absent for a session that is kept in a cookie, which has it. */
+  refresh_token: z.string().optional(),
 });
 export type Tokens = z.infer<typeof Tokens>;
 
@@ -76,19 +80,44 @@ export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor:
   return { session_id: id, tokens: () => tokensOf(deps, session, 0, key) };
 }
 
+/** What the tokens of a session tell of it. */
+type Described = Pick<SessionState, 'id' | 'user_id' | 'role' | 'amr' | 'authenticated_at' | 'expires_at'>;
+
 /** The token answer of a session at a generation. */
 export function tokensOf(
   deps: Pick<Deps, 'config' | 'clock' | 'keyring'>,
-  session: Pick<SessionState, 'id' | 'user_id' | 'role' | 'amr' | 'authenticated_at' | 'expires_at'>,
+  session: Described,
   generation: number,
   key: Buffer,
-): Tokens {
-  const { id: session_id, user_id, role, amr, authenticated_at, expires_at } = session;
+): Tokens & { refresh_token: string } {
   return {
-    ...signAccessToken(deps, { user_id, session_id, role, amr, authenticated_at, expires_at }),
-    token_type: 'bearer',
-    refresh_token: encodeRefreshToken({ session_id, generation }, key),
+    ...accessTokenOf(deps, session),
+    refresh_token: encodeRefreshToken({ session_id: session.id, generation }, key),
   };
+}
+
+/** A further access token of a session, as after a new proof of who the user is. */
+export function accessTokenOf(deps: Pick<Deps, 'config' | 'clock' | 'keyring'>, session: Described) {
+  const { id: session_id, user_id, role, amr, authenticated_at, expires_at } = session;
+  const signed = signAccessToken(deps, { user_id, session_id, role, amr, authenticated_at, expires_at });
+  return { ...signed, token_type: 'bearer' as const };
+}
+
+/**
+ * Notes that the user of a session has proved anew who they are, and by what. Returns the session as it is from now on,
+ * for `accessTokenOf`; throws `auth.session_ended` when it does not live any more.
+ */
+export async function markAuthenticated(
+  deps: Pick<Deps, 'config' | 'clock'>,
+  tx: Tx,
+  sessionId: string,
+  amr: AuthenticationMethod[],
+): Promise<SessionState> {
+  const now = deps.clock();
+  const session = await lockSession(tx, sessionId);
+  if (!session || !isLive(deps, session, now)) throw new AppError('auth.session_ended');
+  await updateAuthentication(tx, session.id, amr, now);
+  return { ...withinLimits(deps, session), amr, authenticated_at: now };
 }
 
 /** The key of a session's refresh tokens; undefined, and an error in the log, for a row that was moved or altered. */
@@ -150,6 +179,19 @@ export async function endSessionsOf(
   await tellEnded(deps, tx, actor, { user_id, ended, reason });
 }
 
+/** Ends the sessions of a device in the caller's transaction. */
+export async function endSessionsOfDevice(
+  deps: SessionDeps,
+  tx: Tx,
+  actor: Actor,
+  user_id: string,
+  device_id: string,
+): Promise<void> {
+  const reason = 'device_revoked';
+  const ended = await endDeviceSessions(tx, user_id, device_id, { reason, now: deps.clock() });
+  await tellEnded(deps, tx, actor, { user_id, ended, reason });
+}
+
 interface Ended {
   user_id: string;
   ended: string[];
@@ -166,26 +208,42 @@ async function tellEnded({ facts }: Pick<Deps, 'facts'>, tx: Tx, actor: Actor, {
 }
 
 /** What the gateway asks of a session: whose it is, and whether it lives. */
-export async function sessionFact({ pool, clock, facts }: Pick<Deps, 'pool' | 'clock' | 'facts'>, sessionId: string) {
+export async function sessionFact(deps: Pick<Deps, 'config' | 'pool' | 'clock' | 'facts'>, sessionId: string) {
+  const { pool, clock, facts } = deps;
   const session = await findSession(pool, sessionId);
   if (!session) throw new AppError('auth.session_not_found', 'There is no such session.');
   const fact = {
     session_id: session.id,
     user_id: session.user_id,
-    active: isLive(session, clock()),
+    active: isLive(deps, session, clock()),
     role: session.role,
   };
   await facts.fill(factKey.session(sessionId), fact);
   return fact;
 }
 
-export function isLive(session: SessionState, now: Date): boolean {
-  return (
-    session.ended_at === null &&
-    session.user_status === 'active' &&
-    session.expires_at > now &&
-    session.idle_expires_at > now
-  );
+/**
+ * A session under the limits of the role that its user has now: whoever was made an administrator a moment ago is held
+ * to an administrator's.
+ */
+export function withinLimits<S extends Times>(deps: Pick<Deps, 'config'>, session: S): S {
+  const { idleMs, absoluteMs } = limitsOf(deps, session.role);
+  return {
+    ...session,
+    expires_at: earlier(session.expires_at, session.created_at.getTime() + absoluteMs),
+    idle_expires_at: earlier(session.idle_expires_at, session.last_used_at.getTime() + idleMs),
+  };
+}
+
+type Times = Pick<SessionState, 'role' | 'created_at' | 'last_used_at' | 'expires_at' | 'idle_expires_at'>;
+
+function earlier(time: Date, otherMs: number): Date {
+  return time.getTime() <= otherMs ? time : new Date(otherMs);
+}
+
+export function isLive(deps: Pick<Deps, 'config'>, session: SessionState, now: Date): boolean {
+  const { expires_at, idle_expires_at } = withinLimits(deps, session);
+  return session.ended_at === null && session.user_status === 'active' && expires_at > now && idle_expires_at > now;
 }
 
 const aadOf = (sessionId: string, userId: string) => `auth.sessions.key_sealed:${sessionId}:${userId}`;

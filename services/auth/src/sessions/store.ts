@@ -24,6 +24,8 @@ const State = z.object({
   authenticated_at: z.date(),
   generation: z.number(),
   rotated_at: z.date(),
+  created_at: z.date(),
+  last_used_at: z.date(),
   idle_expires_at: z.date(),
   expires_at: z.date(),
   ended_at: z.date().nullable(),
@@ -42,7 +44,8 @@ export type EndReason =
   | 'not_me'
   | 'disabled'
   | 'account_closed'
-  | 'admin';
+  | 'admin'
+  | 'device_revoked';
 
 export interface NewSession {
   id: string;
@@ -71,7 +74,7 @@ export function lockSession(tx: Tx, sessionId: string): Promise<SessionState | u
   return maybe(tx, State)`
     select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.amr,
       coalesce(s.authenticated_at, s.created_at) as authenticated_at, s.generation, s.rotated_at,
-      s.idle_expires_at, s.expires_at, s.ended_at
+      s.created_at, s.last_used_at, s.idle_expires_at, s.expires_at, s.ended_at
     from auth.sessions s
     join auth.users u on u.id = s.user_id
     where s.id = ${sessionId}
@@ -82,7 +85,7 @@ export function findSession(db: Db, sessionId: string): Promise<SessionState | u
   return maybe(db, State)`
     select s.id, s.user_id, u.role, u.status as user_status, s.key_sealed, s.amr,
       coalesce(s.authenticated_at, s.created_at) as authenticated_at, s.generation, s.rotated_at,
-      s.idle_expires_at, s.expires_at, s.ended_at
+      s.created_at, s.last_used_at, s.idle_expires_at, s.expires_at, s.ended_at
     from auth.sessions s
     join auth.users u on u.id = s.user_id
     where s.id = ${sessionId}`;
@@ -105,6 +108,10 @@ export async function updateRotation(
     set generation = ${generation}, rotated_at = ${now}, last_used_at = ${now}, address = ${address},
       idle_expires_at = ${idle_expires_at}
     where s.id = ${id}`;
+}
+
+export async function updateAuthentication(tx: Tx, id: string, amr: AuthenticationMethod[], now: Date): Promise<void> {
+  await run(tx)`update auth.sessions s set amr = ${amr}, authenticated_at = ${now} where s.id = ${id}`;
 }
 
 export function listLiveSessions(db: Db, userId: string, now: Date): Promise<ListedSession[]> {
@@ -137,6 +144,15 @@ export async function endAllSessions(
   const ended = await many(tx, Id)`
     update auth.sessions s set ended_at = ${now}, end_reason = ${reason}
     where s.user_id = ${userId} and s.ended_at is null and s.id is distinct from ${except}::uuid
+    returning s.id`;
+  return ended.map((session) => session.id);
+}
+
+/** Ends every session that was opened on a device. */
+export async function endDeviceSessions(tx: Tx, userId: string, deviceId: string, end: End): Promise<string[]> {
+  const ended = await many(tx, Id)`
+    update auth.sessions s set ended_at = ${end.now}, end_reason = ${end.reason}
+    where s.user_id = ${userId} and s.device_id = ${deviceId} and s.ended_at is null
     returning s.id`;
   return ended.map((session) => session.id);
 }

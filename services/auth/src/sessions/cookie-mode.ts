@@ -1,0 +1,73 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { type Reply, reply } from '@gatehouse/kit/endpoint';
+import { AppError } from '@gatehouse/kit/errors';
+import { z } from 'zod';
+import { readCookie, writeCookie } from '../cookies.ts';
+import type { Deps } from '../deps.ts';
+import { limitsOf, type Tokens } from './sessions.ts';
+
+/** In the body of a sign-in: keep the refresh token in a cookie that no script can read, and out of the answer. */
+export const SessionWish = z.literal('cookie').optional();
+
+/** How a client is given its refresh token; made by `sessionMode` alone, which checks that it may have it so. */
+export interface SessionMode {
+  readonly cookie: boolean;
+}
+
+const LOCALHOST = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/;
+const JSON_TYPE = /^application\/json\b/i;
+
+/**
+ * Throws `auth.origin_refused` unless the request comes from a script of ours: from an origin that is named in the
+ * settings, with a header and a type that no other site's page can send without being asked for leave first.
+ */
+export function assertOwnScript({ config }: Pick<Deps, 'config'>, headers: IncomingHttpHeaders): void {
+  const origin = headers.origin ?? '';
+  const named = origin === new URL(config.PUBLIC_URL).origin || config.CORS_ORIGINS.includes(origin);
+  const local = config.ENVIRONMENT === 'development' && LOCALHOST.test(origin);
+  if (!named && !local) throw new AppError('auth.origin_refused', 'Cookies count for pages of named origins only.');
+  if (headers['x-requested-with'] !== 'gatehouse')
+    throw new AppError('auth.origin_refused', 'With a cookie, send the header x-requested-with: gatehouse.');
+  if (!JSON_TYPE.test(headers['content-type'] ?? ''))
+    throw new AppError('auth.origin_refused', 'With a cookie, send content-type: application/json.');
+}
+
+/** How a sign-in is to be answered. Throws `auth.origin_refused` where no cookie may be set. */
+export function sessionMode(
+  deps: Pick<Deps, 'config'>,
+  headers: IncomingHttpHeaders,
+  wish: z.infer<typeof SessionWish>,
+): SessionMode {
+  if (wish !== 'cookie') return { cookie: false };
+  assertOwnScript(deps, headers);
+  return { cookie: true };
+}
+
+interface SignInBody extends Partial<Tokens> {
+  user?: { role: 'admin' | 'user' | 'guest' };
+}
+
+/** The reply of a sign-in. One that still waits for a second factor sets no cookie of a session. */
+export function tokenAnswer(
+  deps: Pick<Deps, 'config'>,
+  body: object,
+  cookies: readonly string[],
+  { cookie }: SessionMode,
+): Reply {
+  const { refresh_token, ...rest } = body as SignInBody;
+  if (!cookie || refresh_token === undefined) return reply(200, body, setCookies(cookies));
+  const { absoluteMs } = limitsOf(deps, rest.user?.role ?? 'user');
+  return reply(200, rest, setCookies([...cookies, refreshCookie(refresh_token, absoluteMs)]));
+}
+
+export function readRefreshCookie(headers: IncomingHttpHeaders): string | undefined {
+  return readCookie(headers, 'refresh');
+}
+
+export function refreshCookie(token: string, lifeMs: number): string {
+  return writeCookie('refresh', token, Math.max(0, Math.floor(lifeMs / 1000)));
+}
+
+export function setCookies(cookies: readonly string[]): Record<string, string[]> {
+  return cookies.length > 0 ? { 'set-cookie': [...cookies] } : {};
+}
