@@ -50,6 +50,8 @@ export class Exchange {
   standing: Standing = NO_STANDING;
   /** By which the quotas of users and keys are measured. */
   plan: Plan = 'free';
+  /** Whose plan's requests of the day this one is one of. */
+  quotaOrg: string | undefined;
   spent: Spent | undefined;
   refused: Refusal | undefined;
   decision: DecisionReason | undefined;

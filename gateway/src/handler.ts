@@ -139,11 +139,7 @@ export function createHandler(options: Options) {
 
   /** A flood of refusals by one quota is one event a minute. */
   function isNews({ spent }: Exchange, { code }: Refusal): boolean {
-    if (code !== 'rate_limited' || spent === undefined) return true;
-    const minute = spent.meter.windows[0].index;
-    if (spent.meter.refusalRecordedIn === minute) return false;
-    spent.meter.refusalRecordedIn = minute;
-    return true;
+    return code !== 'rate_limited' || spent === undefined || quota.isNews(spent);
   }
 
   function preflight(exchange: Exchange): void {

@@ -2,7 +2,7 @@ import { IDENTITY_HEADER } from '@gatehouse/contracts/identity';
 import type { AccessTokens, TokenFault } from './credentials/access-tokens.ts';
 import type { createApiKeys } from './credentials/api-keys.ts';
 import { type Credential, readCredential } from './credentials/credentials.ts';
-import { REFUSALS, type Refusal, rateLimited } from './errors/problem.ts';
+import { planUsedUp, REFUSALS, type Refusal, rateLimited } from './errors/problem.ts';
 import type { Exchange } from './exchange.ts';
 import type { Target } from './forward/targets.ts';
 import type { Guard } from './guard/guard.ts';
@@ -53,7 +53,8 @@ export function createAdmission(options: Options): Admission {
     exchange.spent = exchange.spent === undefined ? spent : quota.tighter(exchange.spent, spent);
     if (!spent.refused) return undefined;
     countLimited(spent.meter.policy);
-    return rateLimited(quota.retryAfterSeconds(spent));
+    const seconds = quota.retryAfterSeconds(spent);
+    return spent.meter.policy === 'org' ? planUsedUp(spent.limits[0] as number, seconds) : rateLimited(seconds);
   }
 
   const identify: Step = (exchange) => {
@@ -93,6 +94,16 @@ export function createAdmission(options: Options): Admission {
     return spent instanceof Promise ? spent : settle(exchange, spent);
   };
 
+  /** The requests of a day that the organization's plan allows. */
+  const spendOrganization: Step = (exchange) => {
+    if (exchange.quotaOrg === undefined) return undefined;
+    const spent = quota.spend('org', exchange.quotaOrg, exchange.plan);
+    if (spent instanceof Promise) return spent;
+    if (!spent.refused || !administers(exchange)) return settle(exchange, spent);
+    exchange.spent = spent;
+    return undefined;
+  };
+
   const findTarget: Step = (exchange) => (targetOf(exchange) ? undefined : REFUSALS.upstreamUnknown);
 
   function targetOf({ route }: Exchange): Target | undefined {
@@ -100,7 +111,15 @@ export function createAdmission(options: Options): Admission {
     return (route.kind === 'service' ? targets : upstreams).get(route.target);
   }
 
-  const steps: readonly Step[] = [spendAddress, objectToFault, identify, guard.judge, spendPrincipal, findTarget];
+  const steps: readonly Step[] = [
+    spendAddress,
+    objectToFault,
+    identify,
+    guard.judge,
+    spendPrincipal,
+    spendOrganization,
+    findTarget,
+  ];
 
   function admit(exchange: Exchange, done: (exchange: Exchange, refusal: Refusal | undefined) => void): void {
     while (exchange.step < steps.length) {
@@ -134,6 +153,15 @@ export function createAdmission(options: Options): Admission {
       return false;
     },
   };
+}
+
+/**
+ * Whoever runs the organization still can when its requests are used up: to see what used them, and to revoke the key
+ * that did. Else a stolen key, or any member, would keep its owners out until midnight.
+ */
+function administers({ route, standing }: Exchange): boolean {
+  const role = standing.org?.role;
+  return route?.kind === 'service' && (role === 'owner' || role === 'admin');
 }
 
 interface OutgoingOptions {

@@ -3,7 +3,12 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { connect, type Server as NetServer, type Socket } from 'node:net';
 import { apiKeyChecksum } from '@gatehouse/contracts/api-keys';
 import { type ApiKeyFact, type MemberFact, OrgFact, type SessionFact } from '@gatehouse/contracts/facts';
-import { ACCESS_TOKEN_TYPE, IDENTITY_HEADER, type Identity } from '@gatehouse/contracts/identity';
+import {
+  ACCESS_TOKEN_TYPE,
+  type AuthenticationMethod,
+  IDENTITY_HEADER,
+  type Identity,
+} from '@gatehouse/contracts/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import { loadConfig } from '@gatehouse/kit/config';
 import { base62, hmac, sha256 } from '@gatehouse/kit/crypto';
@@ -321,15 +326,22 @@ export async function testHouse() {
       org_id,
       role = 'viewer',
       platform = 'user',
+      second_factor_required = false,
+      amr = ['pwd'],
+      auth_time = Math.floor(Date.now() / 1000),
     }: {
       org_id?: string;
       role?: MemberFact['role'];
       platform?: SessionFact['role'];
+      second_factor_required?: boolean;
+      amr?: AuthenticationMethod[];
+      auth_time?: number;
     } = {}) {
       const user = { user_id: randomUUID(), session_id: randomUUID() };
-      owned.sessions.set(user.session_id, { ...user, active: true, role: platform, second_factor_required: false });
+      owned.sessions.set(user.session_id, { ...user, active: true, role: platform, second_factor_required });
       if (org_id) owned.members.set(`${org_id} ${user.user_id}`, { role });
-      return { ...user, token: signToken(user), headers: { authorization: `Bearer ${signToken(user)}` } };
+      const token = signToken(user, { claims: { amr, auth_time } });
+      return { ...user, token, headers: { authorization: `Bearer ${token}` } };
     },
     organization(fact: Partial<OrgFact> = {}): string {
       const id = fact.id ?? randomUUID();

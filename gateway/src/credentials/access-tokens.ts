@@ -78,6 +78,9 @@ export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
       session_id: claims.sid,
       auth_time: claims.auth_time,
       amr: claims.amr,
+      mfa: claims.amr.includes('mfa'),
+      memberOf: '',
+      memberKey: '',
       expiresAtMs: (claims.exp + CLOCK_TOLERANCE_SECONDS) * 1000,
     });
     verified.set(token, principal);

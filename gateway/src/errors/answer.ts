@@ -21,7 +21,7 @@ export function refuse(exchange: Exchange, refusal: Refusal, quota: Quota): void
   exchange.refused = refusal;
   exchange.decision ??= refusal.reason;
   const { status } = ERRORS[refusal.code];
-  const body = problemBody(refusal.code, refusal.detail, exchange.requestId);
+  const body = problemBody(refusal.code, refusal.detail, exchange.requestId, refusal.extensions);
   const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store'];
   if (refusal.headers) headers.push(...refusal.headers);
   answer(exchange, { status, headers, body, quota, close: refusal.close === true });

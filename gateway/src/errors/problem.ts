@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode } from '@gatehouse/contracts/errors';
+import { freshProof, type ProofAsked, SECOND_FACTOR_PROOF } from '@gatehouse/kit/proof';
 
 /** A request that goes no further: what the client is told, and how it is counted. */
 export interface Refusal {
@@ -10,6 +11,8 @@ export interface Refusal {
   recorded?: boolean;
   /** Flat list of more headers. */
   headers?: readonly string[];
+  /** Members of the problem document beyond those of every other (RFC 9457, section 3.2). */
+  extensions?: ProofAsked['extensions'];
   /** The connection cannot be used any longer. */
   close?: boolean;
 }
@@ -20,6 +23,8 @@ export const DECISION_REASONS = [
   'ambiguous_credential',
   'bad_credential',
   'session_ended',
+  'second_factor',
+  'session_too_old',
   'key_unknown',
   'key_scope',
   'key_rule',
@@ -34,7 +39,7 @@ export const DECISION_REASONS = [
 export type DecisionReason = (typeof DECISION_REASONS)[number];
 
 /** The problem document (RFC 9457) as text. */
-export function problemBody(code: ErrorCode, detail: string, requestId: string): string {
+export function problemBody(code: ErrorCode, detail: string, requestId: string, extensions?: object): string {
   return JSON.stringify({
     type: `urn:gatehouse:problem:${code}`,
     title: ERRORS[code].title,
@@ -42,6 +47,7 @@ export function problemBody(code: ErrorCode, detail: string, requestId: string):
     detail,
     code,
     request_id: requestId,
+    ...extensions,
   });
 }
 
@@ -100,6 +106,12 @@ export const REFUSALS = {
     reason: 'key_address',
     recorded: true,
   }),
+  secondFactor: refuse('auth.second_factor_required', 'Sign in with a second factor, or set one up first.', {
+    reason: 'second_factor',
+    recorded: true,
+    headers: ['www-authenticate', SECOND_FACTOR_PROOF.challenge],
+    extensions: SECOND_FACTOR_PROOF.extensions,
+  }),
   orgDisagrees: refuse('request.header_invalid', 'The path and x-org-id name different organizations.'),
   orgMalformed: refuse('request.header_invalid', 'x-org-id must be a UUID.'),
   orgMissing: refuse('request.header_invalid', 'Name the organization by x-org-id.', { reason: 'org_missing' }),
@@ -115,8 +127,27 @@ export const REFUSALS = {
   internal: refuse('internal', 'Something went wrong.'),
 } as const satisfies Record<string, Refusal>;
 
-export function rateLimited(retryAfterSeconds: number): Refusal {
-  return refuse('rate_limited', `Try again in ${retryAfterSeconds} seconds.`, {
+/** The organization lets nobody in whose sign-in is older than so many seconds. */
+export function sessionTooOld(maxSeconds: number): Refusal {
+  const { extensions, challenge } = freshProof(maxSeconds);
+  return refuse('org.session_too_old', `The organization asks for a sign-in within the last ${maxSeconds} seconds.`, {
+    reason: 'session_too_old',
+    recorded: true,
+    headers: ['www-authenticate', challenge],
+    extensions,
+  });
+}
+
+/** The organization has asked as often as its plan allows in a day. */
+export function planUsedUp(requestsPerDay: number, retryAfterSeconds: number): Refusal {
+  return rateLimited(
+    retryAfterSeconds,
+    `The plan of the organization allows ${requestsPerDay} requests a day. Try again in ${retryAfterSeconds} seconds.`,
+  );
+}
+
+export function rateLimited(retryAfterSeconds: number, detail = `Try again in ${retryAfterSeconds} seconds.`): Refusal {
+  return refuse('rate_limited', detail, {
     reason: 'rate_limited',
     recorded: true,
     headers: ['retry-after', String(retryAfterSeconds)],

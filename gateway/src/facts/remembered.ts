@@ -1,7 +1,7 @@
 import { ApiKeyFact, factKey, MemberFact, OrgFact, SessionFact } from '@gatehouse/contracts/facts';
 import type { Facts } from '@gatehouse/kit/facts';
 import type { z } from 'zod';
-import { createRecent } from '../recent.ts';
+import { createRecent, type Recent } from '../recent.ts';
 import type { Owners } from './owners.ts';
 
 /** How long an answer counts, from the moment it was asked for: the platform promises one second. */
@@ -14,6 +14,14 @@ interface Remembered {
   /** Null: the owner says that there is none. */
   value: unknown;
   until: number;
+}
+
+type Memory = Recent<Remembered>;
+
+interface Source {
+  key: string;
+  schema: z.ZodType;
+  ask: () => Promise<unknown>;
 }
 
 interface Options {
@@ -29,19 +37,23 @@ interface Options {
  * first; everyone who waits for one key shares one question. A load that neither answers rejects: the caller refuses.
  */
 export function createRememberedFacts({ redis, owners, now = () => performance.now() }: Options) {
-  const remembered = createRecent<Remembered>(REMEMBERED_MAX);
+  // One memory a kind: a fact is looked up by an id that is there already, without a string made for the question.
+  const sessions = createRecent<Remembered>(REMEMBERED_MAX);
+  const orgs = createRecent<Remembered>(REMEMBERED_MAX);
+  const members = createRecent<Remembered>(REMEMBERED_MAX);
+  const apiKeys = createRecent<Remembered>(REMEMBERED_MAX);
   const loading = new Map<string, Promise<void>>();
   let redisPausedUntil = 0;
 
-  function peek<T>(key: string): T | null | undefined {
-    const entry = remembered.get(key);
+  function peek<T>(memory: Memory, id: string): T | null | undefined {
+    const entry = memory.get(id);
     return entry !== undefined && entry.until > now() ? (entry.value as T | null) : undefined;
   }
 
-  function remember(key: string, value: unknown, askedAt: number): void {
+  function remember(memory: Memory, id: string, value: unknown, askedAt: number): void {
     const until = askedAt + REMEMBER_MS;
-    const entry = remembered.get(key);
-    if (entry === undefined) remembered.set(key, { value, until });
+    const entry = memory.get(id);
+    if (entry === undefined) memory.set(id, { value, until });
     else Object.assign(entry, { value, until });
   }
 
@@ -64,27 +76,29 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
     return running;
   }
 
-  /** One fact with one schema, from Redis or else by `ask`. */
-  function loadOne(key: string, schema: z.ZodType, ask: () => Promise<unknown>): Promise<void> {
+  /** One fact, from Redis by its key there, or else by `ask`. */
+  function loadOne(memory: Memory, id: string, { key, schema, ask }: Source): Promise<void> {
     return once(key, async () => {
       const askedAt = now();
       const [text] = await fromRedis([key]);
       const value = parse(text, schema);
-      if (value !== undefined) return remember(key, value, askedAt);
+      if (value !== undefined) return remember(memory, id, value, askedAt);
       const asked = now();
-      remember(key, await ask(), asked);
+      remember(memory, id, await ask(), asked);
     });
   }
 
   return {
-    session: (sessionId: string) => peek<SessionFact>(factKey.session(sessionId)),
-    org: (orgId: string) => peek<OrgFact>(factKey.org(orgId)),
-    member: (orgId: string, userId: string) => peek<MemberFact>(factKey.member(orgId, userId)),
-    apiKey: (hash: string) => peek<ApiKeyFact>(factKey.apiKey(hash)),
+    session: (sessionId: string) => peek<SessionFact>(sessions, sessionId),
+    org: (orgId: string) => peek<OrgFact>(orgs, orgId),
+    /** By its key, `factKey.member(…)`: whoever asks keeps it. */
+    member: (key: string) => peek<MemberFact>(members, key),
+    apiKey: (hash: string) => peek<ApiKeyFact>(apiKeys, hash),
 
-    loadSession: (sessionId: string) =>
-      loadOne(factKey.session(sessionId), SessionFact, () => owners.session(sessionId)),
-    loadApiKey: (hash: string) => loadOne(factKey.apiKey(hash), ApiKeyFact, () => owners.apiKey(hash)),
+    loadSession: (id: string) =>
+      loadOne(sessions, id, { key: factKey.session(id), schema: SessionFact, ask: () => owners.session(id) }),
+    loadApiKey: (hash: string) =>
+      loadOne(apiKeys, hash, { key: factKey.apiKey(hash), schema: ApiKeyFact, ask: () => owners.apiKey(hash) }),
 
     /** Organization and membership together: the owner answers both at once. */
     loadGuard(orgId: string, userId: string): Promise<void> {
@@ -96,14 +110,14 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
         const org = parse(orgText, OrgFact);
         const member = parse(memberText, MemberFact);
         if (org !== undefined && member !== undefined) {
-          remember(orgKey, org, askedAt);
-          remember(memberKey, member, askedAt);
+          remember(orgs, orgId, org, askedAt);
+          remember(members, memberKey, member, askedAt);
           return;
         }
         const asked = now();
         const guard = await owners.guard(orgId, userId);
-        remember(orgKey, guard.org, asked);
-        remember(memberKey, guard.member, asked);
+        remember(orgs, orgId, guard.org, asked);
+        remember(members, memberKey, guard.member, asked);
       });
     },
   };

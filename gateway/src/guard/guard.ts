@@ -1,13 +1,15 @@
-import type { ApiKeyFact } from '@gatehouse/contracts/facts';
+import { type ApiKeyFact, factKey } from '@gatehouse/contracts/facts';
 import type { IdentityOrg, Plan } from '@gatehouse/contracts/identity';
 import { permissionsOf } from '@gatehouse/contracts/permissions';
+import { judgeKeyUse, type KeyObjection, keyHasEnded } from '@gatehouse/kit/api-keys';
 import type { Clock } from '@gatehouse/kit/clock';
-import { addressAllowed, rulesAllow, scopeOf } from '../credentials/api-keys.ts';
 import type { KeyPrincipal, UserPrincipal } from '../credentials/principals.ts';
-import { REFUSALS, type Refusal } from '../errors/problem.ts';
+import { REFUSALS, type Refusal, sessionTooOld } from '../errors/problem.ts';
 import type { Exchange } from '../exchange.ts';
 import type { RememberedFacts } from '../facts/remembered.ts';
+import type { Standing } from '../identity/identities.ts';
 
+const CLOCK_TOLERANCE_SECONDS = 5;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Undefined: go on. A promise: a fact must be loaded, then ask again. */
@@ -38,7 +40,7 @@ export function createGuard({ facts, clock }: Options) {
     if (session === undefined) {
       const loading = facts.loadSession(session_id);
       // Both questions at once: the second would come right after the answer to the first.
-      if (named !== undefined && facts.member(named, user_id) === undefined)
+      if (named !== undefined && facts.member(memberKeyOf(principal, named)) === undefined)
         return Promise.all([loading, facts.loadGuard(named, user_id)]).then(() => undefined);
       return loading;
     }
@@ -50,11 +52,13 @@ export function createGuard({ facts, clock }: Options) {
     )
       return ended(exchange);
     if (named === undefined) {
-      exchange.standing = { role: session.role, key_id: undefined, org: undefined };
-      return undefined;
+      exchange.standing = standingOf(principal, session.role, undefined);
+      return session.second_factor_required && !principal.mfa
+        ? unlessExempt(exchange, REFUSALS.secondFactor)
+        : undefined;
     }
     const org = facts.org(named);
-    const member = facts.member(named, user_id);
+    const member = facts.member(memberKeyOf(principal, named));
     if (org === undefined || member === undefined) return facts.loadGuard(named, user_id);
     const role = member?.role ?? (session.role === 'admin' ? 'platform_admin' : undefined);
     // Whoever is no member may not even know that the organization exists.
@@ -63,33 +67,35 @@ export function createGuard({ facts, clock }: Options) {
     if (org.status === 'suspended' && session.role !== 'admin') return REFUSALS.orgSuspended;
     // An owner may all that a platform admin may, and an upstream wants to know who its owner is.
     const effective = session.role === 'admin' && role !== 'owner' ? 'platform_admin' : role;
-    exchange.standing = { role: session.role, key_id: undefined, org: identityOrg(named, effective, org.plan) };
+    exchange.standing = standingOf(principal, session.role, identityOrg(named, effective, org.plan));
     exchange.plan = org.plan;
-    return undefined;
+    // A platform admin who looks at an organization does not use up what it has.
+    exchange.quotaOrg = effective === 'platform_admin' ? undefined : named;
+    if ((session.second_factor_required || org.second_factor_required) && !principal.mfa)
+      return unlessExempt(exchange, REFUSALS.secondFactor);
+    return org.session_max_seconds === null ? undefined : judgeAge(exchange, principal, org.session_max_seconds);
+  }
+
+  /** How long after the last proof of who they are a user may act for the organization. */
+  function judgeAge(exchange: Exchange, { auth_time }: UserPrincipal, maxSeconds: number): Verdict {
+    const ageSeconds = clock().getTime() / 1000 - auth_time;
+    if (ageSeconds <= maxSeconds + CLOCK_TOLERANCE_SECONDS) return undefined;
+    return unlessExempt(exchange, sessionTooOld(maxSeconds));
   }
 
   function judgeKey(exchange: Exchange, principal: KeyPrincipal): Verdict {
     const key = facts.apiKey(principal.hash);
     if (key === undefined) return facts.loadApiKey(principal.hash);
-    if (key === null || !key.active || hasExpired(key, clock().getTime())) return REFUSALS.keyUnknown;
+    if (key === null || keyHasEnded(key, clock().getTime())) return REFUSALS.keyUnknown;
     const org = facts.org(key.org_id);
     if (org === undefined) return facts.loadGuard(key.org_id, key.key_id);
     if (org === null || org.status !== 'active') return REFUSALS.keyUnknown;
     // Known from here on, so that a refusal below is recorded with the key and its organization.
-    const standalone = exchange.route?.kind === 'standalone';
-    exchange.standing = {
-      role: undefined,
-      key_id: key.key_id,
-      org: standalone ? undefined : { id: key.org_id, role: 'api_key', permissions: [], plan: org.plan },
-    };
-    const scope = scopeOf(exchange.path);
-    if (scope === undefined || !key.scopes.includes(scope)) return REFUSALS.keyScope;
-    if (!rulesAllow(key.rules, exchange.method, exchange.path)) return REFUSALS.keyRule;
-    if (!addressAllowed(key, exchange.address)) return REFUSALS.keyAddress;
-    const { orgId } = exchange.head;
-    if (orgId !== undefined && orgId.toLowerCase() !== key.org_id) return REFUSALS.orgDisagrees;
+    exchange.standing = keyStandingOf(principal, key, exchange.route?.kind === 'standalone' ? undefined : org.plan);
+    exchange.quotaOrg = key.org_id;
     exchange.plan = org.plan;
-    return undefined;
+    const objection = judgeKeyUse(key, exchange, exchange.head.orgId);
+    return objection === undefined ? undefined : KEY_REFUSALS[objection];
   }
 
   return { judge };
@@ -116,8 +122,42 @@ function namedOrg({ route, head }: Exchange): string | undefined | Refusal {
   return named === undefined && route?.kind === 'proxy' ? REFUSALS.orgMissing : named;
 }
 
-function hasExpired(key: ApiKeyFact, nowMs: number): boolean {
-  return key.expires_at !== null && Date.parse(key.expires_at) <= nowMs;
+const KEY_REFUSALS = {
+  scope: REFUSALS.keyScope,
+  rule: REFUSALS.keyRule,
+  address: REFUSALS.keyAddress,
+  organization: REFUSALS.orgDisagrees,
+} as const satisfies Record<KeyObjection, Refusal>;
+
+/** What is open to everybody, and where a proof is given, is open to whoever still owes one. */
+function unlessExempt({ isPublic, route }: Exchange, refusal: Refusal): Refusal | undefined {
+  return isPublic || route?.ownAccount === true ? undefined : refusal;
+}
+
+/** The name of a membership's fact. Kept on the principal, who mostly acts for one organization all the time. */
+function memberKeyOf(principal: UserPrincipal, orgId: string): string {
+  if (principal.memberOf !== orgId) {
+    principal.memberKey = factKey.member(orgId, principal.user_id);
+    principal.memberOf = orgId;
+  }
+  return principal.memberKey;
+}
+
+/** The principal's standing: the same object as the last time while it is the same. */
+function standingOf(principal: UserPrincipal, role: Standing['role'], org: Standing['org']): Standing {
+  const last = principal.lastStanding;
+  if (last.role === role && last.org === org) return last;
+  principal.lastStanding = { role, key_id: undefined, org };
+  return principal.lastStanding;
+}
+
+/** As `standingOf`, for a key; without a plan it acts for no organization. */
+function keyStandingOf(principal: KeyPrincipal, { key_id, org_id }: ApiKeyFact, plan: Plan | undefined): Standing {
+  const last = principal.lastStanding;
+  if (last.key_id === key_id && last.org?.plan === plan && (plan === undefined || last.org?.id === org_id)) return last;
+  const org: Standing['org'] = plan && { id: org_id, role: 'api_key', permissions: [], plan };
+  principal.lastStanding = { role: undefined, key_id, org };
+  return principal.lastStanding;
 }
 
 const orgs = new Map<string, IdentityOrg[]>();
@@ -135,10 +175,8 @@ function identityOrg(
     if (orgs.size >= ORGS_MAX) orgs.clear();
     orgs.set(id, states);
   }
-  let org = states.find((one) => one.role === role && one.plan === plan);
-  if (!org) {
-    org = { id, role, permissions: [...permissionsOf(role)], plan };
-    states.push(org);
-  }
+  for (const org of states) if (org.role === role && org.plan === plan) return org;
+  const org = { id, role, permissions: [...permissionsOf(role)], plan };
+  states.push(org);
   return org;
 }

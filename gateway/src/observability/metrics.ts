@@ -23,7 +23,7 @@ export function createGatewayMetrics({ metrics, targets, jwksAgeSeconds, openSoc
   const limited = metrics.counter({
     name: 'gateway_rate_limited_total',
     help: 'Requests refused by a quota.',
-    labels: { policy: ['address', 'user', 'key'] satisfies PolicyName[] },
+    labels: { policy: ['address', 'user', 'key', 'org'] satisfies PolicyName[] },
   });
   const decisions = metrics.counter({
     name: 'authz_decisions_total',

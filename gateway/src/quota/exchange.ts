@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from '@gatehouse/kit/redis';
-import { type Meter, secondsLeft, turn, WINDOW_NAMES, type Window } from './meters.ts';
+import { keyOf, type Meter, secondsLeft, turn, type Window } from './meters.ts';
 
 const FLUSH_MS = 100;
 /** While Redis is away one attempt in so long shows when it is back. */
@@ -52,8 +52,7 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
   let retryAt = 0;
   let flushing: Promise<void> | undefined;
 
-  const keysOf = (meter: Meter) =>
-    meter.windows.map((window, i) => `quota:${meter.policy}:${meter.subject}:${WINDOW_NAMES[i]}:${window.index}`);
+  const keysOf = (meter: Meter) => meter.windows.map((window) => keyOf(meter, window));
 
   function failed(): void {
     down = true;
@@ -67,10 +66,10 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
     const now = nowSeconds();
     for (const meter of meters) {
       keys.push(...keysOf(meter));
-      meter.windows.forEach((window, i) => {
-        values.push(window.own, secondsLeft(i, now) + EXPIRE_SLACK_SECONDS);
+      for (const window of meter.windows) {
+        values.push(window.own, secondsLeft(window, now) + EXPIRE_SLACK_SECONDS);
         sent.push({ window, index: window.index, own: window.own });
-      });
+      }
     }
     const totals = (await redis.eval(EXCHANGE, keys.length, ...keys, ...values)) as number[];
     sent.forEach(({ window, index, own }, i) => {
@@ -126,7 +125,7 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
     async learn(meter: Meter): Promise<void> {
       turn(meter, nowSeconds());
       try {
-        const totals = (await redis.eval(READ, 3, ...keysOf(meter), instance)) as number[];
+        const totals = (await redis.eval(READ, meter.windows.length, ...keysOf(meter), instance)) as number[];
         meter.windows.forEach((window, i) => {
           window.others = totals[i] ?? 0;
         });

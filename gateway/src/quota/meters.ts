@@ -1,13 +1,29 @@
-/** Sizes of the fixed windows in seconds: minute, hour, day. */
-export const WINDOW_SECONDS = [60, 3600, 86_400] as const;
-export const WINDOW_NAMES = ['minute', 'hour', 'day'] as const;
+import { requestsKey } from '@gatehouse/contracts/plans';
 
-export type PolicyName = 'address' | 'user' | 'key';
+interface WindowSize {
+  name: 'minute' | 'hour' | 'day';
+  seconds: number;
+}
 
-/** Requests allowed per minute, hour and day. */
-export type Limits = readonly [number, number, number];
+const MINUTE: WindowSize = { name: 'minute', seconds: 60 };
+const HOUR: WindowSize = { name: 'hour', seconds: 3600 };
+const DAY: WindowSize = { name: 'day', seconds: 86_400 };
+
+/** The fixed windows of each policy. What a plan allows is said by the day. */
+export const WINDOWS = {
+  address: [MINUTE, HOUR, DAY],
+  user: [MINUTE, HOUR, DAY],
+  key: [MINUTE, HOUR, DAY],
+  org: [DAY],
+} as const satisfies Record<string, readonly WindowSize[]>;
+
+export type PolicyName = keyof typeof WINDOWS;
+
+/** Requests allowed in each of a policy's windows. */
+export type Limits = readonly number[];
 
 export interface Window {
+  size: WindowSize;
   /** Which minute, hour or day since the epoch is being counted. */
   index: number;
   /** Counted by this process, exactly. */
@@ -16,11 +32,11 @@ export interface Window {
   others: number;
 }
 
-/** The counters of one address, user or key. */
+/** The counters of one address, user, key or organization. */
 export interface Meter {
   policy: PolicyName;
   subject: string;
-  windows: readonly [Window, Window, Window];
+  windows: readonly Window[];
   /** False until Redis told what was counted before this process saw the subject, or could not be asked. */
   known: boolean;
   loading: Promise<void> | undefined;
@@ -30,11 +46,10 @@ export interface Meter {
 }
 
 export function createMeter(policy: PolicyName, subject: string): Meter {
-  const window = (): Window => ({ index: -1, own: 0, others: 0 });
   return {
     policy,
     subject,
-    windows: [window(), window(), window()],
+    windows: WINDOWS[policy].map((size) => ({ size, index: -1, own: 0, others: 0 })),
     known: false,
     loading: undefined,
     dirty: false,
@@ -42,11 +57,18 @@ export function createMeter(policy: PolicyName, subject: string): Meter {
   };
 }
 
+/** Where Redis holds what all gateways counted in a window. */
+export function keyOf({ policy, subject }: Meter, { size, index }: Window): string {
+  return policy === 'org'
+    ? requestsKey(subject, index * size.seconds)
+    : `quota:${policy}:${subject}:${size.name}:${index}`;
+}
+
 /** Turns the windows to the present; a new window starts at zero. */
-export function turn(meter: Meter, nowSeconds: number): void {
-  for (let i = 0; i < 3; i++) {
-    const window = meter.windows[i] as Window;
-    const index = Math.floor(nowSeconds / (WINDOW_SECONDS[i] as number));
+export function turn({ windows }: Meter, nowSeconds: number): void {
+  for (let i = 0; i < windows.length; i++) {
+    const window = windows[i] as Window;
+    const index = Math.floor(nowSeconds / window.size.seconds);
     if (window.index !== index) {
       window.index = index;
       window.own = 0;
@@ -58,11 +80,12 @@ export function turn(meter: Meter, nowSeconds: number): void {
 /** Counts one request where every window has room; returns the number of the window that has none, else -1. */
 export function spend(meter: Meter, limits: Limits, nowSeconds: number): number {
   turn(meter, nowSeconds);
-  for (let i = 0; i < 3; i++) {
-    const window = meter.windows[i] as Window;
+  const { windows } = meter;
+  for (let i = 0; i < windows.length; i++) {
+    const window = windows[i] as Window;
     if (window.own + window.others >= (limits[i] as number)) return i;
   }
-  for (let i = 0; i < 3; i++) (meter.windows[i] as Window).own += 1;
+  for (let i = 0; i < windows.length; i++) (windows[i] as Window).own += 1;
   return -1;
 }
 
@@ -75,7 +98,7 @@ export function remaining(meter: Meter, limits: Limits, window: number): number 
 export function tightest(meter: Meter, limits: Limits): number {
   let found = 0;
   let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < meter.windows.length; i++) {
     const share = remaining(meter, limits, i) / (limits[i] as number);
     if (share < least) {
       least = share;
@@ -85,7 +108,6 @@ export function tightest(meter: Meter, limits: Limits): number {
   return found;
 }
 
-export function secondsLeft(window: number, nowSeconds: number): number {
-  const size = WINDOW_SECONDS[window] as number;
-  return size - (nowSeconds % size);
+export function secondsLeft({ size }: Window, nowSeconds: number): number {
+  return size.seconds - (nowSeconds % size.seconds);
 }

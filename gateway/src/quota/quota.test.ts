@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { requestsKey } from '@gatehouse/contracts/plans';
 import { testClock } from '@gatehouse/testkit/clock';
 import { eventually } from '@gatehouse/testkit/eventually';
 import { startRedis } from '@gatehouse/testkit/redis';
@@ -15,7 +16,10 @@ beforeAll(async () => {
 afterAll(() => house.close());
 
 let lastAddress = 0;
-const fromNewAddress = () => ({ 'x-forwarded-for': `198.51.100.${++lastAddress}` });
+const fromNewAddress = () => {
+  lastAddress += 1;
+  return { 'x-forwarded-for': `198.51.${100 + (lastAddress >> 8)}.${lastAddress & 255}` };
+};
 const statuses = async (count: number, ask: () => Promise<{ status: number }>) => {
   const all: number[] = [];
   for (let i = 0; i < count; i++) all.push((await ask()).status);
@@ -101,6 +105,117 @@ describe('a quota', () => {
     });
     expect(recorded.length).toBeLessThanOrEqual(2);
     expect(await gateway.metrics()).toMatch(/gateway_rate_limited_total\{policy="address"\} (29|28)/);
+  });
+});
+
+describe('the requests of a day that a plan allows', () => {
+  const seconds = () => Math.floor(Date.now() / 1000);
+  /** What another gateway has counted today. */
+  const counted = (org: string, count: number) =>
+    house.redis.client.hset(requestsKey(org, seconds()), 'elsewhere', String(count));
+  const proxied = (url: string, headers: Record<string, string>) => () =>
+    client(url).get('/api/proxy/example/x', { ...headers, ...fromNewAddress() });
+
+  test('are counted over all users and keys of the organization, by the key that org reads', async () => {
+    const gateway = await house.start();
+    const org = house.organization();
+    const [one, two] = [house.user({ org_id: org }), house.user({ org_id: org, role: 'owner' })];
+    const key = house.apiKey(org);
+    const other = house.organization();
+    await counted(org, 9_996);
+    const asks = [
+      proxied(gateway.url, { ...one.headers, 'x-org-id': org }),
+      proxied(gateway.url, { ...two.headers, 'x-org-id': org.toUpperCase() }),
+      proxied(gateway.url, key.headers),
+      () => client(gateway.url).get('/api/standalone/example/x', key.headers),
+    ];
+
+    for (const ask of asks) expect((await ask()).status).toBe(200);
+    const answers = await Promise.all(asks.map((ask) => ask()));
+
+    expect(answers.map(({ status }) => status)).toEqual([429, 429, 429, 429]);
+    const [refused] = answers;
+    expect(refused?.body).toMatchObject({
+      code: 'rate_limited',
+      detail: expect.stringContaining('10000 requests a day'),
+    });
+    const reset = Number(refused?.headers.get('retry-after'));
+    expect(86_400 - (seconds() % 86_400) - reset).toBeLessThanOrEqual(1);
+    expect(refused?.headers.get('ratelimit-policy')).toBe('"org-day";q=10000;w=86400');
+    expect(refused?.headers.get('ratelimit')).toBe(`"org-day";r=0;t=${reset}`);
+    expect(refused?.headers.get('x-ratelimit-limit')).toBe('10000');
+    expect(await gateway.metrics()).toMatch(/gateway_rate_limited_total\{policy="org"\} 4/);
+    // Whoever acts for another organization, or for none, has nothing to do with it.
+    house.owned.members.set(`${other} ${one.user_id}`, { role: 'viewer' });
+    expect((await proxied(gateway.url, { ...one.headers, 'x-org-id': other })()).status).toBe(200);
+    expect((await client(gateway.url).get('/api/auth/me', one.headers)).status).toBe(200);
+    await eventually(async () => {
+      const counts = await house.redis.client.hvals(requestsKey(org, seconds()));
+      return counts.reduce((sum, count) => sum + Number(count), 0) === 10_000;
+    });
+    expect(await house.redis.client.ttl(requestsKey(org, seconds()))).toBeGreaterThan(0);
+  });
+
+  test('follow a change of plan within a second, up and down', async () => {
+    const gateway = await house.start();
+    const org = house.organization();
+    const key = house.apiKey(org);
+    await counted(org, 10_000);
+    const ask = proxied(gateway.url, key.headers);
+    const until = async (status: number) => {
+      const start = performance.now();
+      await eventually(async () => (await ask()).status === status, { timeoutMs: 3_000 });
+      return performance.now() - start;
+    };
+    expect((await ask()).status).toBe(429);
+
+    for (const [plan, status] of [
+      ['pro', 200],
+      ['free', 429],
+      ['enterprise', 200],
+    ] as const) {
+      house.organization({ id: org, plan });
+      expect(await until(status)).toBeLessThan(1_000);
+    }
+  });
+
+  test('used up, leave the organization to those who run it: they can see why, and revoke the key', async () => {
+    const gateway = await house.start();
+    const org = house.organization();
+    const people = {
+      owner: house.user({ org_id: org, role: 'owner' }),
+      admin: house.user({ org_id: org, role: 'admin' }),
+      viewer: house.user({ org_id: org, role: 'viewer' }),
+      support: house.user({ platform: 'admin' }),
+    };
+    await counted(org, 10_000);
+    const status = async (who: keyof typeof people, path: string) =>
+      (await client(gateway.url).get(path, { ...people[who].headers, 'x-org-id': org })).status;
+
+    const keys = `/api/org/${org}/api-keys`;
+    expect(await Promise.all([status('owner', keys), status('admin', keys), status('support', keys)])).toEqual([
+      200, 200, 200,
+    ]);
+    expect(await Promise.all([status('viewer', keys), status('owner', '/api/proxy/example/x')])).toEqual([429, 429]);
+    // The platform's own people use up nothing of what an organization has.
+    await counted(org, 0);
+    const before = await client(gateway.url).get('/api/proxy/example/x', {
+      ...people.support.headers,
+      'x-org-id': org,
+    });
+    expect(before.headers.get('ratelimit-policy')).not.toContain('org-day');
+  });
+
+  test('start anew with the day', async () => {
+    const clock = testClock(new Date('2030-05-01T23:59:58Z'));
+    const gateway = await house.start({ clock });
+    const org = house.organization();
+    const key = house.apiKey(org);
+    await house.redis.client.hset(`quota:org:${org}:2030-05-01`, 'elsewhere', '10000');
+
+    expect((await proxied(gateway.url, key.headers)()).headers.get('retry-after')).toBe('2');
+    clock.advance(2_000);
+    expect((await proxied(gateway.url, key.headers)()).status).toBe(200);
   });
 });
 

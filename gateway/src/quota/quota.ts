@@ -1,4 +1,5 @@
 import type { Plan } from '@gatehouse/contracts/identity';
+import { PLAN_LIMITS } from '@gatehouse/contracts/plans';
 import { createRecent } from '../recent.ts';
 import type { CountExchange } from './exchange.ts';
 import {
@@ -10,14 +11,17 @@ import {
   secondsLeft,
   spend,
   tightest,
-  WINDOW_NAMES,
-  WINDOW_SECONDS,
+  WINDOWS,
+  type Window,
 } from './meters.ts';
 
 const METERS_MAX = 100_000;
 
+/** The policies whose limits are settings; an organization's is its plan's. */
+type SetPolicy = Exclude<PolicyName, 'org'>;
+
 export interface QuotaSettings {
-  limits: Record<PolicyName, Limits>;
+  limits: Record<SetPolicy, Limits>;
   /** How many times the limits of users and keys a plan allows. */
   planFactors: Record<Plan, number>;
 }
@@ -37,9 +41,9 @@ interface Options extends QuotaSettings {
 }
 
 /**
- * Limits of volume by address, user and key. Counted here, so exact within a process and without a round trip; shared
+ * Limits of volume by address, user, key and organization. Counted here, so exact within a process and without a round trip; shared
  * through Redis ten times a second. While Redis is away every gateway counts alone, to half of each limit: it cannot
- * know what the others let through.
+ * know what the others let through. What a plan promises stays whole: it was bought, and guards nothing.
  */
 export function createQuota({ limits, planFactors, exchange, nowSeconds }: Options) {
   // One memory a policy: a subject is looked up as it is, without a string made for the question.
@@ -47,6 +51,7 @@ export function createQuota({ limits, planFactors, exchange, nowSeconds }: Optio
     address: createRecent<Meter>(METERS_MAX),
     user: createRecent<Meter>(METERS_MAX),
     key: createRecent<Meter>(METERS_MAX),
+    org: createRecent<Meter>(METERS_MAX),
   } satisfies Record<PolicyName, unknown>;
   const limitsByPlan = tables(limits, planFactors);
 
@@ -79,7 +84,8 @@ export function createQuota({ limits, planFactors, exchange, nowSeconds }: Optio
     writeHeaders(spent: Spent, headers: string[]): void {
       const { meter, limits: table, window } = spent;
       const left = String(spent.refused ? 0 : remaining(meter, table, window));
-      const reset = String(secondsLeft(window, nowSeconds()));
+      const size = meter.windows[window] as Window;
+      const reset = String(secondsLeft(size, nowSeconds()));
       headers.push(
         'x-ratelimit-limit',
         String(table[window]),
@@ -90,10 +96,17 @@ export function createQuota({ limits, planFactors, exchange, nowSeconds }: Optio
         'ratelimit-policy',
         policyHeader(meter.policy, table),
         'ratelimit',
-        `"${meter.policy}-${WINDOW_NAMES[window]}";r=${left};t=${reset}`,
+        `"${meter.policy}-${size.size.name}";r=${left};t=${reset}`,
       );
     },
-    retryAfterSeconds: (spent: Spent) => secondsLeft(spent.window, nowSeconds()),
+    retryAfterSeconds: ({ meter, window }: Spent) => secondsLeft(meter.windows[window] as Window, nowSeconds()),
+    /** Whether a refusal is the first of its minute: a flood of them is one event. */
+    isNews({ meter }: Spent): boolean {
+      const minute = Math.floor(nowSeconds() / 60);
+      const news = meter.refusalRecordedIn !== minute;
+      meter.refusalRecordedIn = minute;
+      return news;
+    },
     /** Which of two to show: a refused one, else the one with the smaller share left. */
     tighter(a: Spent, b: Spent): Spent {
       return share(b) < share(a) ? b : a;
@@ -113,7 +126,9 @@ const policyHeaders = new WeakMap<Limits, string>();
 function policyHeader(policy: PolicyName, limits: Limits): string {
   let header = policyHeaders.get(limits);
   if (header === undefined) {
-    header = limits.map((limit, i) => `"${policy}-${WINDOW_NAMES[i]}";q=${limit};w=${WINDOW_SECONDS[i]}`).join(', ');
+    header = WINDOWS[policy]
+      .map(({ name, seconds }, i) => `"${policy}-${name}";q=${limits[i]};w=${seconds}`)
+      .join(', ');
     policyHeaders.set(limits, header);
   }
   return header;
@@ -122,27 +137,22 @@ function policyHeader(policy: PolicyName, limits: Limits): string {
 type Tables = Record<PolicyName, Record<Plan, Limits>>;
 
 function tables(
-  limits: Record<PolicyName, Limits>,
+  limits: Record<SetPolicy, Limits>,
   factors: Record<Plan, number>,
 ): Record<'normal' | 'degraded', Tables> {
-  const times = ([minute, hour, day]: Limits, factor: number): Limits => [
-    Math.max(1, Math.floor(minute * factor)),
-    Math.max(1, Math.floor(hour * factor)),
-    Math.max(1, Math.floor(day * factor)),
-  ];
-  const byPlan = (policy: PolicyName, share: number): Record<Plan, Limits> => {
-    // An address has no plan: behind it may be many customers.
-    const factor = (plan: Plan) => share * (policy === 'address' ? 1 : factors[plan]);
-    return {
-      free: times(limits[policy], factor('free')),
-      pro: times(limits[policy], factor('pro')),
-      enterprise: times(limits[policy], factor('enterprise')),
-    };
-  };
+  const times = (policy: SetPolicy, factor: number): Limits =>
+    limits[policy].map((limit) => Math.max(1, Math.floor(limit * factor)));
+  const byPlan = (make: (plan: Plan) => Limits): Record<Plan, Limits> => ({
+    free: make('free'),
+    pro: make('pro'),
+    enterprise: make('enterprise'),
+  });
   const all = (share: number): Tables => ({
-    address: byPlan('address', share),
-    user: byPlan('user', share),
-    key: byPlan('key', share),
+    // An address has no plan: behind it may be many customers.
+    address: byPlan(() => times('address', share)),
+    user: byPlan((plan) => times('user', share * factors[plan])),
+    key: byPlan((plan) => times('key', share * factors[plan])),
+    org: byPlan((plan) => [PLAN_LIMITS[plan].requests_per_day]),
   });
   return { normal: all(1), degraded: all(0.5) };
 }

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
+import { readTarget } from '@gatehouse/kit/request-target';
 import { type Cors, changesSomething } from '../cors/cors.ts';
 import { REFUSALS, type Refusal } from '../errors/problem.ts';
 import type { Exchange } from '../exchange.ts';
 import { findRoute, isPublic } from '../routes/routes.ts';
 import type { ClientAddresses } from './address.ts';
-import { readTarget } from './path.ts';
 import { readTrace } from './trace.ts';
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);

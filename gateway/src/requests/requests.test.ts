@@ -1,8 +1,9 @@
+import { canonicalAddress } from '@gatehouse/kit/addresses';
+import { readTarget } from '@gatehouse/kit/request-target';
 import { type Client, client } from '@gatehouse/testkit/server';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type House, identityIn, rawRequest, testHouse } from '../testing.ts';
-import { canonicalAddress, limiterKey } from './address.ts';
-import { readTarget } from './path.ts';
+import { limiterKey } from './address.ts';
 
 let house: House;
 let gateway: Awaited<ReturnType<House['start']>>;

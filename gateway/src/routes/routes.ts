@@ -13,6 +13,8 @@ export interface Route {
   path: string;
   /** The organization that the path names. */
   orgId: string | undefined;
+  /** Where a user signs in, proves who they are and sets a factor up: open to whoever still has to. */
+  ownAccount: boolean;
 }
 
 /** The route label of what no pattern matches. */
@@ -25,6 +27,7 @@ interface Pattern {
   template: string;
   service: ServiceName;
   namesOrg: boolean;
+  ownAccount: boolean;
 }
 
 const patterns: readonly Pattern[] = SERVICE_ROUTES.map(({ path, service }) => ({
@@ -37,6 +40,7 @@ const patterns: readonly Pattern[] = SERVICE_ROUTES.map(({ path, service }) => (
   template: path,
   service,
   namesOrg: path.startsWith('/api/org/:org_id'),
+  ownAccount: service === 'auth' && path === '/api/auth/*',
 }));
 
 const UPSTREAM = /^\/api\/(proxy|standalone)\/([a-z0-9-]+)(\/.*)?$/;
@@ -47,13 +51,21 @@ export function findRoute(path: string): Route | undefined {
   if (upstream) {
     const kind = upstream[1] as 'proxy' | 'standalone';
     const template = kind === 'proxy' ? PROXY_TEMPLATE : STANDALONE_TEMPLATE;
-    return { kind, template, target: upstream[2] as string, path: upstream[3] ?? '/', orgId: undefined };
+    return {
+      kind,
+      template,
+      target: upstream[2] as string,
+      path: upstream[3] ?? '/',
+      orgId: undefined,
+      ownAccount: false,
+    };
   }
   // A trailing slash would be a second spelling of a service's path.
   if (path.endsWith('/') && !path.startsWith('/admin/queues/')) return undefined;
-  for (const { regexp, template, service, namesOrg } of patterns) {
+  for (const { regexp, template, service, namesOrg, ownAccount } of patterns) {
     const match = regexp.exec(path);
-    if (match) return { kind: 'service', template, target: service, path, orgId: namesOrg ? match[1] : undefined };
+    const orgId = namesOrg ? match?.[1] : undefined;
+    if (match) return { kind: 'service', template, target: service, path, orgId, ownAccount };
   }
   return undefined;
 }

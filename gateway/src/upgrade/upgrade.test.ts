@@ -117,6 +117,27 @@ describe('a WebSocket', () => {
     stays.terminate();
   });
 
+  test('obeys the policies of its organization, also those that are set while it is open', async () => {
+    const org = house.organization();
+    const [single, double] = [house.user({ org_id: org }), house.user({ org_id: org, amr: ['pwd', 'otp', 'mfa'] })];
+    const open = ({ headers }: typeof single) => dial('/api/proxy/example/x', { ...headers, 'x-org-id': org });
+    const [closes, stays] = [open(single), open(double)];
+    await Promise.all([once(closes, 'open'), once(stays, 'open')]);
+    closes.on('error', () => undefined);
+
+    house.organization({ id: org, second_factor_required: true, session_max_seconds: 3600 });
+    const start = performance.now();
+    await once(closes, 'close');
+
+    expect(performance.now() - start).toBeLessThan(2_500);
+    expect(stays.readyState).toBe(WebSocket.OPEN);
+    expect(await refusal(open(single))).toBe(403);
+    house.organization({ id: org, session_max_seconds: 1 });
+    const old = house.user({ org_id: org, auth_time: Math.floor(Date.now() / 1000) - 60 });
+    await eventually(async () => (await refusal(open(old))) === 403);
+    stays.terminate();
+  });
+
   test('is one of a bounded number', async () => {
     const user = house.user();
     await eventually(async () => (await gateway.metrics()).includes('gateway_open_upgrades 0'));

@@ -1,7 +1,9 @@
+import type { ErrorCode } from '@gatehouse/contracts/errors';
 import { FRESH_PROOF_SECONDS, type Identity } from '@gatehouse/contracts/identity';
 import type { OrgPermission } from '@gatehouse/contracts/permissions';
 import type { Endpoint } from './endpoint.ts';
 import { AppError } from './errors.ts';
+import { freshProof, type ProofAsked, SECOND_FACTOR_PROOF } from './proof.ts';
 
 /**
  * Decides whether an identity may call an endpoint, and takes `:org_id` out of the path parameters it has checked.
@@ -34,19 +36,27 @@ function authorizeInOrg(orgPermission: OrgPermission, identity: Identity, params
 
 const CLOCK_TOLERANCE_SECONDS = 5;
 
-/** Step-up authentication; the header says what is missing in the words of RFC 9470, section 3. */
-function assertProved({ fresh, secondFactor }: Endpoint, { amr, auth_time = 0 }: Identity): void {
+type Proofs = Pick<Endpoint, 'fresh' | 'secondFactor'>;
+
+/**
+ * Step-up authentication; the header says what is missing in the words of RFC 9470, section 3. Throws
+ * `auth.second_factor_required` or `auth.reauth_required`. A handler calls it where the body decides what must be proved.
+ */
+export function assertProved(
+  { fresh, secondFactor }: Proofs,
+  { amr, auth_time = 0 }: Pick<Identity, 'amr' | 'auth_time'>,
+): void {
   if (secondFactor && !amr?.includes('mfa'))
-    throw new AppError('auth.second_factor_required', undefined, {
-      extensions: { proof: { post: '/api/auth/reauthenticate', enrol: '/api/auth/factors/totp', second_factor: true } },
-      headers: { 'www-authenticate': 'Bearer error="insufficient_user_authentication", acr_values="mfa"' },
-    });
+    throw missing('auth.second_factor_required', undefined, SECOND_FACTOR_PROOF);
   const ageSeconds = Date.now() / 1000 - auth_time;
   if (fresh && ageSeconds > FRESH_PROOF_SECONDS + CLOCK_TOLERANCE_SECONDS)
-    throw new AppError('auth.reauth_required', 'Prove who you are at /api/auth/reauthenticate, then try again.', {
-      extensions: { proof: { post: '/api/auth/reauthenticate', max_age_seconds: FRESH_PROOF_SECONDS } },
-      headers: {
-        'www-authenticate': `Bearer error="insufficient_user_authentication", max_age="${FRESH_PROOF_SECONDS}"`,
-      },
-    });
+    throw missing(
+      'auth.reauth_required',
+      'Prove who you are at /api/auth/reauthenticate, then try again.',
+      freshProof(FRESH_PROOF_SECONDS),
+    );
+}
+
+function missing(code: ErrorCode, message: string | undefined, { extensions, challenge }: ProofAsked): AppError {
+  return new AppError(code, message, { extensions, headers: { 'www-authenticate': challenge } });
 }
