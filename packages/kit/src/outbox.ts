@@ -5,7 +5,10 @@ import { type Db, run } from './db.ts';
 import { newId } from './ids.ts';
 
 interface EventOptions {
-  /** The organization the event belongs to; the actor's by default, null for none. */
+  /**
+   * The organization the event belongs to, null for none. The actor's by default; but what happens to an account is no
+   * organization's business, even when a request names one.
+   */
   org_id?: string | null;
   /** What was acted on. */
   target?: { type: string; id: string };
@@ -21,7 +24,7 @@ export async function publish<T extends EventType>(
   actor: Actor,
   type: T,
   data: EventData<T>,
-  { org_id = actor.org?.id ?? null, target, outcome = 'success' }: EventOptions = {},
+  { org_id = defaultOrg(type, actor), target, outcome = 'success' }: EventOptions = {},
 ): Promise<void> {
   const { kind, data: schema } = EVENTS[type];
   const { kind: actorKind, user_id, session_id, key_id, role } = actor;
@@ -34,6 +37,8 @@ export async function publish<T extends EventType>(
             ${actor.address}, ${actor.agent}, ${actor.request_id}, ${actor.trace_id},
             ${JSON.stringify(schema.parse(data))}::jsonb)`;
 }
+
+const defaultOrg = (type: EventType, actor: Actor) => (type.startsWith('auth.') ? null : (actor.org?.id ?? null));
 
 interface JobOptions {
   /** What must not be read on the way, sealed by the caller with the key that only its handler shares. */

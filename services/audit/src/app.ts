@@ -5,6 +5,7 @@ import type { IdentityVerifier } from '@gatehouse/kit/identity';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Metrics } from '@gatehouse/kit/metrics';
 import { logRoutes } from './log/routes.ts';
+import { loginHistoryRoutes } from './login-history/routes.ts';
 
 /** What the features work with; made once in main. */
 export interface Deps {
@@ -16,7 +17,7 @@ export interface Deps {
 
 /** Every endpoint of the service. */
 export function endpoints(deps: Pick<Deps, 'pool'>): Endpoint[] {
-  return [...logRoutes(deps)];
+  return [...logRoutes(deps), ...loginHistoryRoutes(deps)];
 }
 
 /** The HTTP application; it never listens. */

@@ -30,6 +30,7 @@ export interface LogQuery {
   cursor?: string | undefined;
   action?: string | undefined;
   actor?: string | undefined;
+  target?: string | undefined;
   kind?: string | undefined;
   org_id?: string | undefined;
   from?: Date | undefined;

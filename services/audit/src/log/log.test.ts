@@ -63,7 +63,7 @@ test('an organization reads its log page by page, newest first, each record once
   });
 });
 
-test('pages are filtered by action, actor and time', async () => {
+test('pages are filtered by action, actor, target and time', async () => {
   const org = await organization(3);
   const actor = testActor();
   await publishMany(db.pool('org'), 2, org, actor);
@@ -80,6 +80,8 @@ test('pages are filtered by action, actor and time', async () => {
 
   expect(await get(`actor=${actor.user_id}`)).toHaveLength(3);
   expect((await get(`actor=${actor.user_id}&limit=1`))[0].target).toEqual(target);
+  expect(await get(`target=${target.id}`)).toHaveLength(1);
+  expect(await get(`target=${target.id}&actor=${newId()}`)).toHaveLength(0);
   expect(await get('action=access.denied.v1')).toHaveLength(6);
   expect(await get('action=org.member_removed.v1')).toHaveLength(0);
   expect(await get('from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z')).toHaveLength(0);
@@ -120,6 +122,7 @@ test('S075, S083: foreign rows, unknown filters, forged and foreign cursors are 
     'limit=NaN',
     'limit=1&limit=2',
     'actor=%00',
+    'target=%27',
     'action=%27',
     'from=yesterday',
     'from=0000-01-01T00:00:00Z',
@@ -155,6 +158,21 @@ test('platform admins read everything, events of no organization too, by kind an
   expect((await platformAdmin().get(`/api/admin/audit?org_id=${org}`)).body.data).toHaveLength(2);
   expect((await platformAdmin().get(`/api/admin/audit?org_id=${org}&kind=admin_action`)).body.data).toHaveLength(0);
   expect((await platformAdmin().get('/api/admin/audit?kind=gossip')).status).toBe(400);
+});
+
+test('what administrators did is a view of its own for platform admins', async () => {
+  const [org, target] = [newId(), newId()];
+  const standing = (status: string) => ({ status, plan: 'free' });
+  const data = { reason: 'unpaid', old: standing('active'), new: standing('suspended') };
+  const options = { org_id: org, target: { type: 'organization', id: target } };
+  await publish(db.pool('org'), testActor(), 'org.organization_administered.v1', data, options);
+  await organization(2);
+
+  const { status, body } = await platformAdmin().get(`/api/admin/audit?kind=admin_action&target=${target}`);
+  expect(status).toBe(200);
+  expect(body.data).toEqual([expect.objectContaining({ kind: 'admin_action', data })]);
+  for (const entry of (await platformAdmin().get('/api/admin/audit?kind=admin_action')).body.data)
+    expect(entry.kind).toBe('admin_action');
 });
 
 test('S123: no application role can change, cut or empty the log, nor read beyond its organization', async () => {

@@ -11,7 +11,7 @@ const Position = z.tuple([z.iso.datetime().transform((text) => new Date(text)), 
 export function listLog(pool: Pool, query: LogQuery, { platform }: { platform: boolean }): Promise<PageOf<LogRow>> {
   const { limit, cursor, ...filters } = query;
   // The cursor belongs to this list with these filters, and to nobody else's.
-  const scope = `audit:${JSON.stringify([platform, filters.org_id, filters.action, filters.actor, filters.kind, filters.from, filters.to])}`;
+  const scope = `audit:${JSON.stringify([platform, filters.org_id, filters.action, filters.actor, filters.target, filters.kind, filters.from, filters.to])}`;
   const after = decodeCursor(scope, Position, cursor);
   const read = async (tx: Tx) => {
     const rows = await listRows(tx, { ...filters, after, limit: limit + 1 });

@@ -16,6 +16,7 @@ const Filters = Page.extend({
     .regex(/^[a-z0-9_.]{1,100}$/, 'must be the name of an event')
     .optional(),
   actor: z.uuid().optional(),
+  target: z.uuid().optional(),
   from: Time.optional(),
   to: Time.optional(),
 });
@@ -30,7 +31,8 @@ export function logRoutes({ pool }: LogDeps): Endpoint[] {
     endpoint({
       get: '/api/org/:org_id/audit',
       summary: "List an organization's audit log, newest first",
-      description: '`from` is inclusive, `to` exclusive; `actor` is the id of a user or an API key.',
+      description:
+        '`from` is inclusive, `to` exclusive; `actor` is the id of a user or an API key, `target` of what was acted on.',
       permission: 'audit:read',
       query: Filters,
       answers: { 200: pageOf(LogEntry) },

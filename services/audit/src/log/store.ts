@@ -21,11 +21,12 @@ export function listRows(tx: Tx, query: RowQuery): Promise<LogRow[]> {
     limit ${query.limit}`;
 }
 
-function conditions({ org_id, action, actor, kind, from, to, after }: RowQuery): Fragment[] {
+function conditions({ org_id, action, actor, target, kind, from, to, after }: RowQuery): Fragment[] {
   const found: Fragment[] = [sql`true`];
   if (org_id) found.push(sql`l.org_id = ${org_id}`);
   if (action) found.push(sql`l.type = ${action}`);
   if (actor) found.push(sql`l.actor_id = ${actor}`);
+  if (target) found.push(sql`l.target_id = ${target}`);
   // Written out, and not a parameter: only so does the planner see that the index of admin actions applies.
   if (kind === 'admin_action') found.push(sql`l.kind = 'admin_action'`);
   else if (kind) found.push(sql`l.kind = ${kind}`);
