@@ -3,29 +3,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ROLE_PERMISSIONS } from '@gatehouse/contracts/permissions';
 import { isSecret } from '@gatehouse/kit/config';
-import type { Endpoint } from '@gatehouse/kit/endpoint';
 import { openApiDocument } from '@gatehouse/kit/openapi';
 import { release } from '@gatehouse/kit/release';
 import { Config as GatewayConfig } from '../gateway/src/config.ts';
-import { endpoints as gateway } from '../gateway/src/own/reference.ts';
-import { endpoints as audit } from '../services/audit/src/app.ts';
 import { Config as AuditConfig } from '../services/audit/src/config.ts';
-import { endpoints as auth } from '../services/auth/src/app.ts';
 import { Config as AuthConfig } from '../services/auth/src/config.ts';
-import { endpoints as org } from '../services/org/src/app.ts';
 import { Config as OrgConfig } from '../services/org/src/config.ts';
-import { endpoints as worker } from '../services/worker/src/app.ts';
 import { Config as WorkerConfig } from '../services/worker/src/config.ts';
+import { ENDPOINTS } from './endpoints.ts';
 
-// Endpoints are declared with what their handlers use; nothing of it is touched before a request.
-const NOTHING = {} as never;
-const ENDPOINTS: Record<string, readonly Endpoint[]> = {
-  auth: auth({ config: { REGISTRATION_MODE: 'admin' } } as never),
-  org: org(NOTHING),
-  audit: audit(NOTHING),
-  worker: worker(),
-  gateway: gateway(),
-};
 const CONFIGS = { auth: AuthConfig, org: OrgConfig, audit: AuditConfig, worker: WorkerConfig, gateway: GatewayConfig };
 const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
 

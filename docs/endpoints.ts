@@ -1,0 +1,18 @@
+import type { Endpoint } from '@gatehouse/kit/endpoint';
+import { endpoints as gateway } from '../gateway/src/own/reference.ts';
+import { endpoints as audit } from '../services/audit/src/app.ts';
+import { endpoints as auth } from '../services/auth/src/app.ts';
+import { endpoints as org } from '../services/org/src/app.ts';
+import { endpoints as worker } from '../services/worker/src/app.ts';
+
+// Endpoints are declared with what their handlers use; nothing of it is touched before a request.
+const NOTHING = {} as never;
+
+/** Every declared endpoint of the platform, by the process that answers it. */
+export const ENDPOINTS: Record<string, readonly Endpoint[]> = {
+  auth: auth({ config: { REGISTRATION_MODE: 'admin' } } as never),
+  org: org(NOTHING),
+  audit: audit(NOTHING),
+  worker: worker(),
+  gateway: gateway(),
+};
