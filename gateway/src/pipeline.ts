@@ -4,11 +4,12 @@ import type { createApiKeys } from './credentials/api-keys.ts';
 import { type Credential, readCredential } from './credentials/credentials.ts';
 import { planUsedUp, REFUSALS, type Refusal, rateLimited } from './errors/problem.ts';
 import type { Exchange } from './exchange.ts';
-import type { Target } from './forward/targets.ts';
+import { keepsSessions, type Target } from './forward/targets.ts';
 import type { Guard } from './guard/guard.ts';
 import type { Identities } from './identity/identities.ts';
 import type { PolicyName } from './quota/meters.ts';
 import type { Quota, Spent } from './quota/quota.ts';
+import { ownCookies } from './requests/cookies.ts';
 
 /** Undefined: go on. A promise: something must be loaded, then the same step is asked again. */
 type Verdict = undefined | Refusal | Promise<void>;
@@ -174,6 +175,11 @@ interface OutgoingOptions {
 export function createOutgoingHeaders({ identities, fixed }: OutgoingOptions) {
   return (exchange: Exchange, target: Target): string[] => {
     const headers = exchange.head.forward;
+    const { cookie } = exchange.head;
+    if (cookie !== undefined && keepsSessions(target)) {
+      const own = ownCookies(cookie);
+      if (own !== undefined) headers.push('cookie', own);
+    }
     headers.push(
       IDENTITY_HEADER,
       identities.tokenFor(exchange.principal, exchange.standing, target.name),

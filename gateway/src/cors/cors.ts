@@ -6,7 +6,7 @@ const PREFLIGHT = [
   'access-control-allow-methods',
   'GET, HEAD, POST, PUT, PATCH, DELETE',
   'access-control-allow-headers',
-  'authorization, content-type, idempotency-key, x-api-key, x-org-id',
+  'authorization, content-type, idempotency-key, x-api-key, x-org-id, x-requested-with',
   'access-control-max-age',
   '600',
 ];
@@ -43,11 +43,15 @@ export function changesSomething(method: string): boolean {
   return !SAFE.has(method);
 }
 
-/** Never with credentials: browsers send ours as a header, which a foreign page cannot make them do. */
+/**
+ * A page of a named origin may hold its session in a cookie, so that it may send and be sent it. All others get neither
+ * header: to a browser that says no.
+ */
 export function writeCorsHeaders(origin: string | undefined, headers: string[]): void {
   headers.push('vary', 'Origin');
   if (origin === undefined) return;
-  headers.push('access-control-allow-origin', origin, 'access-control-expose-headers', EXPOSED);
+  headers.push('access-control-allow-origin', origin, 'access-control-allow-credentials', 'true');
+  headers.push('access-control-expose-headers', EXPOSED);
 }
 
 export function preflightHeaders(): string[] {

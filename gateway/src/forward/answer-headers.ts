@@ -1,3 +1,5 @@
+import { setsOwnCookie } from '../requests/cookies.ts';
+
 // Hop by hop (RFC 9110, section 7.6.1), what tells an attacker about the upstream, and what only the gateway may say.
 const DROPPED = new Set([
   'connection',
@@ -31,13 +33,20 @@ function mayPass(name: string): boolean {
   return known;
 }
 
-/** The upstream's headers that the client gets, as a flat list. Names come in lower case. */
-export function answerHeaders(headers: Record<string, string | string[] | undefined>): string[] {
+/**
+ * The upstream's headers that the client gets, as a flat list. Names come in lower case. Our cookies are set only by
+ * whom they belong to: an upstream that set one would sign its users in as somebody else.
+ */
+export function answerHeaders(
+  headers: Record<string, string | string[] | undefined>,
+  { setsOurCookies = false } = {},
+): string[] {
   const listed = connectionListed(headers.connection);
   const flat: string[] = [];
   for (const name in headers) {
     if (!mayPass(name) || listed?.has(name)) continue;
-    const value = headers[name];
+    let value = headers[name];
+    if (name === 'set-cookie' && !setsOurCookies) value = [value ?? []].flat().filter((one) => !setsOwnCookie(one));
     if (typeof value === 'string') flat.push(name, value);
     else if (value !== undefined) for (const one of value) flat.push(name, one);
   }

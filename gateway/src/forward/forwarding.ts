@@ -4,7 +4,7 @@ import { circuitOpen, REFUSALS, type Refusal } from '../errors/problem.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Quota } from '../quota/quota.ts';
 import { answerHeaders } from './answer-headers.ts';
-import { markDown, type Origin, pickOrigin, type Target } from './targets.ts';
+import { keepsSessions, markDown, type Origin, pickOrigin, type Target } from './targets.ts';
 
 /** What every forwarding needs; made once. */
 export interface ForwardContext {
@@ -112,7 +112,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (res === undefined) return;
     this.upstreamStatus = status;
     this.target.circuit.succeeded(context.now());
-    const flat = answerHeaders(headers);
+    const flat = answerHeaders(headers, { setsOurCookies: keepsSessions(this.target) });
     writeCommonHeaders(exchange, context.quota, flat);
     const length = headers['content-length'];
     if (typeof length === 'string') this.#expected = Number(length);

@@ -24,6 +24,11 @@ export interface Target {
   maxInFlight: number;
 }
 
+/** The one target that sessions in cookies are for: it alone is sent our cookies, and it alone sets them. */
+export function keepsSessions({ service, name }: Target): boolean {
+  return service && name === 'auth';
+}
+
 export interface TargetSettings {
   /** Until the head of the answer is there. */
   timeoutMs: number;

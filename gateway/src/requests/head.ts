@@ -9,6 +9,7 @@ type Field =
   | 'transfer-encoding'
   | 'content-length'
   | 'connection'
+  | 'cookie'
   | 'origin'
   | 'sec-fetch-site'
   | 'access-control-request-method'
@@ -26,6 +27,7 @@ const READ = new Set<string>([
   'traceparent',
   'transfer-encoding',
   'connection',
+  'cookie',
   'access-control-request-method',
   'host',
 ]);
@@ -35,7 +37,6 @@ const READ = new Set<string>([
 const DROPPED = new Set([
   'baggage',
   'client-ip',
-  'cookie',
   'expect',
   'fastly-client-ip',
   'forwarded',
@@ -112,6 +113,7 @@ export class RequestHead {
   transferEncoding: string | undefined;
   contentLength: string | undefined;
   connection: string | undefined;
+  cookie: string | undefined;
   origin: string | undefined;
   fetchSite: string | undefined;
   requestedMethod: string | undefined;
@@ -129,6 +131,7 @@ const PROPERTY = {
   'transfer-encoding': 'transferEncoding',
   'content-length': 'contentLength',
   connection: 'connection',
+  cookie: 'cookie',
   origin: 'origin',
   'sec-fetch-site': 'fetchSite',
   'access-control-request-method': 'requestedMethod',
@@ -156,6 +159,8 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
       const property = PROPERTY[field];
       if (head[property] === undefined) head[property] = value;
       else if (field === 'connection') head.connection = `${head.connection},${value}`;
+      // HTTP/2 lets a client split it (RFC 9113, section 8.2.3).
+      else if (field === 'cookie') head.cookie = `${head.cookie}; ${value}`;
       else if (weight(field) > weight(head.repeated)) head.repeated = field;
     }
     if (forward) head.forward.push(name, value);
