@@ -36,6 +36,7 @@ export const PUBLIC_ROUTES: readonly string[] = [
   'POST /api/auth/register',
   'POST /api/auth/login',
   'POST /api/auth/refresh',
+  'POST /api/auth/logout',
   'POST /api/auth/register/invited',
   'POST /api/auth/challenge/code',
   'POST /api/auth/challenge/enrol',

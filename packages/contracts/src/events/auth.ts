@@ -1,10 +1,13 @@
 import { z } from 'zod';
+import { PlatformRole } from '../identity.ts';
 
 /** Who an attempt was aimed at when no account is known by it: an HMAC of the address, never what was typed. */
 const account = z.string();
 /** Who asks for a mail may have meant any address; `sent` is false for those that have no use for it. */
 const requested = z.strictObject({ account, user_id: z.uuid().optional(), sent: z.boolean() });
 const session = z.strictObject({ user_id: z.uuid(), session_id: z.uuid() });
+const accountStatus = z.strictObject({ status: z.enum(['active', 'disabled', 'closing', 'deleted']) });
+const statusChange = z.strictObject({ user_id: z.uuid(), reason: z.string(), old: accountStatus, new: accountStatus });
 const device = z.strictObject({ user_id: z.uuid(), device_id: z.uuid() });
 
 /** What happens to accounts, sessions and signing keys. */
@@ -45,7 +48,7 @@ export const AUTH_EVENTS = {
   'auth.link_refused.v1': {
     kind: 'security',
     data: z.strictObject({
-      purpose: z.enum(['password_reset', 'verify_address', 'email_change', 'restore_account']),
+      purpose: z.enum(['password_reset', 'verify_address', 'email_change', 'restore_account', 'not_me']),
       user_id: z.uuid().optional(),
     }),
   },
@@ -104,9 +107,22 @@ export const AUTH_EVENTS = {
     data: z.strictObject({
       account,
       user_id: z.uuid().optional(),
-      reason: z.enum(['unknown_account', 'wrong_password', 'account_inactive', 'throttled']),
+      reason: z.enum([
+        'unknown_account',
+        'wrong_password',
+        'account_inactive',
+        'throttled',
+        'locked',
+        'password_reset_required',
+      ]),
     }),
   },
+  /** Strangers' tries at the address are not judged until then; null: until its owner is back. */
+  'auth.account_locked.v1': {
+    kind: 'security',
+    data: z.strictObject({ account, user_id: z.uuid().optional(), until: z.iso.datetime().nullable() }),
+  },
+  'auth.account_unlocked.v1': { kind: 'security', data: z.strictObject({ user_id: z.uuid() }) },
   'auth.password_rehashed.v1': { kind: 'change', data: z.strictObject({ user_id: z.uuid() }) },
 
   'auth.logout.v1': { kind: 'security', data: session },
@@ -125,6 +141,7 @@ export const AUTH_EVENTS = {
         'account_closed',
         'admin',
         'device_revoked',
+        'replaced',
       ]),
     }),
   },
@@ -140,6 +157,66 @@ export const AUTH_EVENTS = {
       user_id: z.uuid().optional(),
       session_id: z.uuid().optional(),
       reason: z.enum(['malformed', 'unknown', 'ended', 'expired', 'mismatch']),
+    }),
+  },
+
+  'auth.user_disabled.v1': { kind: 'admin_action', data: statusChange },
+  'auth.user_enabled.v1': { kind: 'admin_action', data: statusChange },
+  'auth.user_deletion_ordered.v1': { kind: 'admin_action', data: statusChange },
+  'auth.user_restored.v1': { kind: 'admin_action', data: statusChange },
+  'auth.user_role_changed.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      user_id: z.uuid(),
+      reason: z.string(),
+      old: z.strictObject({ role: PlatformRole }),
+      new: z.strictObject({ role: PlatformRole }),
+    }),
+  },
+  'auth.user_sessions_ended.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      user_id: z.uuid(),
+      reason: z.string(),
+      old: z.strictObject({ sessions: z.int() }),
+      new: z.strictObject({ sessions: z.int() }),
+    }),
+  },
+  'auth.user_unlocked.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      user_id: z.uuid(),
+      reason: z.string(),
+      old: z.strictObject({ locked: z.boolean() }),
+      new: z.strictObject({ locked: z.boolean() }),
+    }),
+  },
+  'auth.user_reset_forced.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      user_id: z.uuid(),
+      reason: z.string(),
+      old: z.strictObject({ password_reset_required: z.boolean() }),
+      new: z.strictObject({ password_reset_required: z.boolean() }),
+    }),
+  },
+  'auth.user_change_refused.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      user_id: z.uuid(),
+      action: z.string(),
+      why: z.enum(['last_admin', 'oneself', 'last_owner']),
+    }),
+  },
+  /** A batch of an import: accounts by id, lines of the file by number. */
+  'auth.users_imported.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      file_hash: z.string(),
+      from_line: z.int(),
+      to_line: z.int(),
+      user_ids: z.array(z.uuid()),
+      refused: z.int(),
     }),
   },
 

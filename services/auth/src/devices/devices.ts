@@ -32,6 +32,8 @@ import {
 export interface Client {
   /** Secrets of the bound cookie: one for each account that was used in this browser. */
   device_tokens: readonly string[];
+  /** The refresh token in a session's cookie that a session in a cookie will take the place of. */
+  replaces: string | undefined;
 }
 
 export interface RecognizedDevice {
@@ -56,9 +58,10 @@ const NOT_ME_LIFE_MS = 7 * DAY_MS;
 const ACCOUNTS_PER_BROWSER = 5;
 const TOKEN = /^[A-Za-z0-9_-]{43}$/;
 
-export function readClient(headers: IncomingHttpHeaders): Client {
+export function readClient(headers: IncomingHttpHeaders, { cookie } = { cookie: false }): Client {
   const tokens = (readCookie(headers, 'device') ?? '').split('.').filter((token) => TOKEN.test(token));
-  return { device_tokens: tokens.slice(0, ACCOUNTS_PER_BROWSER) };
+  const replaces = cookie ? readCookie(headers, 'refresh') || undefined : undefined;
+  return { device_tokens: tokens.slice(0, ACCOUNTS_PER_BROWSER), replaces };
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { PlatformRole } from '@gatehouse/contracts/identity';
 import { type Reply, reply } from '@gatehouse/kit/endpoint';
 import { AppError } from '@gatehouse/kit/errors';
 import { z } from 'zod';
-import { readCookie, writeCookie } from '../cookies.ts';
+import { clearCookie, readCookie, writeCookie } from '../cookies.ts';
 import type { Deps } from '../deps.ts';
 import { limitsOf, type Tokens } from './sessions.ts';
 
@@ -44,7 +45,7 @@ export function sessionMode(
 }
 
 interface SignInBody extends Partial<Tokens> {
-  user?: { role: 'admin' | 'user' | 'guest' };
+  user?: { role: PlatformRole };
 }
 
 /** The reply of a sign-in. One that still waits for a second factor sets no cookie of a session. */
@@ -52,22 +53,57 @@ export function tokenAnswer(
   deps: Pick<Deps, 'config'>,
   body: object,
   cookies: readonly string[],
-  { cookie }: SessionMode,
+  mode: SessionMode,
+): Reply {
+  const { user } = body as SignInBody;
+  return withTokens(body, cookies, { ...mode, lifeMs: limitsOf(deps, user?.role ?? 'user').absoluteMs });
+}
+
+/** A reply with tokens; of a session in a cookie that lives as long as the session may, the refresh token is there. */
+export function withTokens(
+  body: object,
+  cookies: readonly string[],
+  { cookie, lifeMs }: SessionMode & { lifeMs: number },
 ): Reply {
   const { refresh_token, ...rest } = body as SignInBody;
   if (!cookie || refresh_token === undefined) return reply(200, body, setCookies(cookies));
-  const { absoluteMs } = limitsOf(deps, rest.user?.role ?? 'user');
-  return reply(200, rest, setCookies([...cookies, refreshCookie(refresh_token, absoluteMs)]));
+  return reply(200, rest, setCookies([...cookies, refreshCookie(refresh_token, lifeMs)]));
 }
 
 export function readRefreshCookie(headers: IncomingHttpHeaders): string | undefined {
-  return readCookie(headers, 'refresh');
+  return readCookie(headers, 'refresh') || undefined;
 }
 
-export function refreshCookie(token: string, lifeMs: number): string {
+/**
+ * The refresh token of a request, from its body or its cookie. Both at once must be the same: of two different ones
+ * there is no telling which is meant. Throws `request.invalid` or, for a cookie, `auth.origin_refused`.
+ */
+export function presentedToken(deps: Pick<Deps, 'config'>, headers: IncomingHttpHeaders, given: string | undefined) {
+  const cookie = readRefreshCookie(headers);
+  const token = cookie ?? given;
+  if (token === undefined || (given !== undefined && given !== token))
+    throw new AppError('request.invalid', undefined, {
+      details: [
+        { pointer: '/refresh_token', message: token === undefined ? 'is required' : 'is not the one in the cookie' },
+      ],
+    });
+  if (cookie !== undefined) assertOwnScript(deps, headers);
+  return { token, mode: { cookie: cookie !== undefined } satisfies SessionMode };
+}
+
+/** The same refusal, with the cookie taken back when it is what does not count any more. */
+export function withoutCookie(error: unknown, { cookie }: SessionMode): unknown {
+  if (!cookie || !(error instanceof AppError) || error.status !== 401) return error;
+  return new AppError(error.code, error.message, {
+    cause: error,
+    headers: { ...error.headers, 'set-cookie': clearCookie('refresh') },
+  });
+}
+
+function refreshCookie(token: string, lifeMs: number): string {
   return writeCookie('refresh', token, Math.max(0, Math.floor(lifeMs / 1000)));
 }
 
-export function setCookies(cookies: readonly string[]): Record<string, string[]> {
+function setCookies(cookies: readonly string[]): Record<string, string[]> {
   return cookies.length > 0 ? { 'set-cookie': [...cookies] } : {};
 }

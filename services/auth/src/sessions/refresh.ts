@@ -1,15 +1,17 @@
 import { factKey } from '@gatehouse/contracts/facts';
 import type { Actor } from '@gatehouse/kit/actor';
-import { type Tx, transaction } from '@gatehouse/kit/db';
+import { transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
-import { publish } from '@gatehouse/kit/outbox';
+import { enqueue, publish } from '@gatehouse/kit/outbox';
+import { findUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
-import { decodeRefreshToken, type RefreshClaim, verifyRefreshToken } from '../tokens/refresh-tokens.ts';
-import { limitsOf, sessionKey, type Tokens, tokensOf } from './sessions.ts';
-import { endSession, lockSession, type SessionState, updateRotation } from './store.ts';
+import { deviceName } from '../devices/agents.ts';
+import { decodeRefreshToken, type PresentedToken } from '../tokens/refresh-tokens.ts';
+import { limitsOf, resealed, tokensOf, verifiedKey, withinLimits } from './sessions.ts';
+import { endSession, findSession, rotateSession, type SessionState } from './store.ts';
 
 type Refusal = 'malformed' | 'unknown' | 'ended' | 'expired' | 'mismatch' | 'reuse';
-type Outcome = { refused: Refusal } | { rotated: boolean; generation: number; session: SessionState; key: Buffer };
+type Judgement = { verdict: 'rotate' | 'grace'; session: SessionState; key: Buffer } | Refused;
 
 const METRIC = {
   malformed: 'invalid',
@@ -20,87 +22,105 @@ const METRIC = {
   reuse: 'reuse',
 } as const;
 
+/** Whoever loses this many races for a rotation in a row is not one client with its retries. */
+const ROUNDS_MAX = 8;
+
 /**
  * Exchanges a refresh token for its successor (RFC 9700, section 4.14.2). The direct parent gets the same successor
- * again for the grace period; anything older was copied, and ends the session.
+ * again for the grace period; anything older was copied, and ends the session. docs/refresh.md has every case.
+ *
+ * One look at the session and one conditional update: it rotates only from the generation that was looked at, so of
+ * many at one instant one rotates, and the others look again and find themselves its parent.
  */
-export async function refresh(deps: Deps, actor: Actor, token: string): Promise<Tokens> {
+export async function refresh(deps: Deps, actor: Actor, token: string) {
   const claim = decodeRefreshToken(token);
-  if (!claim) {
-    await tellRefused(deps.pool, actor, 'malformed');
-    return refuse(deps, 'malformed');
-  }
+  if (!claim) return refuse(deps, actor, { verdict: 'malformed' });
   if (actor.session_id !== undefined && actor.session_id !== claim.session_id)
     throw new AppError('request.invalid', 'The access token and the refresh token belong to different sessions.', {
       details: [{ pointer: '/refresh_token', message: 'is not of the session that the access token names' }],
     });
-  const outcome = await transaction(deps.pool, (tx) => exchange(deps, tx, actor, claim));
-  if ('refused' in outcome) return refuse(deps, outcome.refused);
-  deps.metrics.refreshes.inc({ outcome: 'success', reason: outcome.rotated ? 'ok' : 'grace' });
-  return tokensOf(deps, outcome.session, outcome.generation, outcome.key);
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const judgement = judge(deps, claim, await findSession(deps.pool, claim.session_id));
+    if (!('key' in judgement)) return refuse(deps, actor, judgement);
+    if (judgement.verdict === 'rotate' && !(await rotate(deps, actor, judgement))) continue;
+    deps.metrics.refreshes.inc({ outcome: 'success', reason: judgement.verdict === 'rotate' ? 'ok' : 'grace' });
+    // Of a parent in its grace this is the generation that its first exchange led to.
+    const session = withinLimits(deps, judgement.session);
+    return { tokens: tokensOf(deps, session, claim.generation + 1, judgement.key), session };
+  }
+  throw new AppError('overloaded', 'The session is being refreshed too often at once.', {
+    headers: { 'retry-after': '1' },
+  });
 }
 
-// Refusals are returned and not thrown: what they record and end must be committed.
-async function exchange(deps: Deps, tx: Tx, actor: Actor, claim: RefreshClaim & { mac: Buffer }): Promise<Outcome> {
-  const session = await lockSession(tx, claim.session_id);
-  const key = session && sessionKey(deps, session);
-  if (!session || !key || !verifyRefreshToken(claim, key)) return refused(tx, actor, 'unknown');
+function judge(deps: Deps, claim: PresentedToken, stored: SessionState | undefined): Judgement {
+  const key = stored && verifiedKey(deps, stored, claim);
+  if (!stored || !key) return { verdict: 'unknown' };
+  const session = withinLimits(deps, stored);
   const now = deps.clock();
-  if (session.ended_at || session.user_status !== 'active') return refused(tx, actor, 'ended', session);
-  if (session.expires_at <= now || session.idle_expires_at <= now) return refused(tx, actor, 'expired', session);
-
+  if (session.ended_at || session.user_status !== 'active') return { verdict: 'ended', session };
+  if (session.expires_at <= now || session.idle_expires_at <= now) return { verdict: 'expired', session };
   const behind = session.generation - claim.generation;
-  if (behind === 0) return rotated(deps, tx, actor, session, key);
+  if (behind === 0) return { verdict: 'rotate', session: stored, key };
   // Ours, but from a future that a restored backup has forgotten.
-  if (behind < 0) return refused(tx, actor, 'mismatch', session);
+  if (behind < 0) return { verdict: 'mismatch', session };
   const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000;
-  if (behind === 1 && now.getTime() - session.rotated_at.getTime() <= graceMs)
-    return { rotated: false, generation: session.generation, session, key };
-  return reused(deps, tx, actor, session);
+  const inGrace = behind === 1 && now.getTime() - session.rotated_at.getTime() <= graceMs;
+  return inGrace ? { verdict: 'grace', session, key } : { verdict: 'reuse', session };
 }
 
-async function rotated(deps: Deps, tx: Tx, actor: Actor, session: SessionState, key: Buffer): Promise<Outcome> {
+function rotate(deps: Deps, actor: Actor, { session }: { session: SessionState }): Promise<boolean> {
   const now = deps.clock();
-  const generation = session.generation + 1;
-  const idleMs = Math.min(now.getTime() + limitsOf(deps, session.role).idleMs, session.expires_at.getTime());
-  const idle_expires_at = new Date(idleMs);
-  await updateRotation(tx, { id: session.id, generation, address: actor.address, now, idle_expires_at });
-  return { rotated: true, generation, session, key };
+  const { idleMs } = limitsOf(deps, session.role);
+  const idle_expires_at = new Date(Math.min(now.getTime() + idleMs, session.expires_at.getTime()));
+  const { id, generation } = session;
+  const key_sealed = resealed(deps, session);
+  return rotateSession(deps.pool, { id, generation, address: actor.address, now, idle_expires_at, key_sealed });
 }
 
-async function reused(deps: Deps, tx: Tx, actor: Actor, { id, user_id }: SessionState): Promise<Outcome> {
-  await endSession(tx, id, user_id, { reason: 'refresh_reuse', now: deps.clock() });
-  const target = { type: 'session', id };
-  await publish(tx, actor, 'auth.refresh_reuse.v1', { user_id, session_id: id }, { target, outcome: 'denied' });
-  await deps.facts.invalidate(factKey.session(id));
-  return { refused: 'reuse' };
+interface Refused {
+  verdict: Refusal;
+  session?: SessionState;
 }
 
-async function refused(
-  tx: Tx,
-  actor: Actor,
-  reason: Exclude<Refusal, 'reuse'>,
-  session?: SessionState,
-): Promise<Outcome> {
-  await tellRefused(tx, actor, reason, session);
-  return { refused: reason };
-}
-
-function tellRefused(
-  db: Parameters<typeof publish>[0],
-  actor: Actor,
-  reason: Exclude<Refusal, 'reuse'>,
-  session?: SessionState,
-): Promise<void> {
-  const known = session ? { user_id: session.user_id, session_id: session.id } : {};
-  const target = session ? { target: { type: 'session', id: session.id } } : {};
-  return publish(db, actor, 'auth.refresh_refused.v1', { ...known, reason }, { ...target, outcome: 'denied' });
-}
-
-function refuse({ metrics }: Deps, reason: Refusal): never {
-  metrics.refreshes.inc({ outcome: 'failure', reason: METRIC[reason] });
+/** Records a refusal, which for a reuse ends the session, and throws what the client is told. */
+async function refuse(deps: Deps, actor: Actor, { verdict, session }: Refused): Promise<never> {
+  let reason = verdict;
+  // Of two reuses at once the second finds it ended.
+  if (reason === 'reuse' && session && !(await endFamily(deps, actor, session))) reason = 'ended';
+  if (reason !== 'reuse') await tellRefused(deps, actor, reason, session);
+  deps.metrics.refreshes.inc({ outcome: 'failure', reason: METRIC[reason] });
   if (reason === 'expired') throw new AppError('auth.session_expired', 'The session has expired. Sign in again.');
   if (reason === 'ended' || reason === 'reuse')
     throw new AppError('auth.session_ended', 'The session has ended. Sign in again.');
   throw new AppError('auth.refresh_refused', 'The refresh token is not valid.');
+}
+
+function tellRefused(
+  { pool }: Deps,
+  actor: Actor,
+  reason: Exclude<Refusal, 'reuse'>,
+  session: SessionState | undefined,
+): Promise<void> {
+  const known = session ? { user_id: session.user_id, session_id: session.id } : {};
+  const target = session ? { target: { type: 'session', id: session.id } } : {};
+  return publish(pool, actor, 'auth.refresh_refused.v1', { ...known, reason }, { ...target, outcome: 'denied' });
+}
+
+/** Ends a session whose token was copied, and tells its owner, once: false when it had been ended before. */
+function endFamily(deps: Deps, actor: Actor, { id, user_id }: SessionState): Promise<boolean> {
+  return transaction(deps.pool, async (tx) => {
+    const now = deps.clock();
+    if (!(await endSession(tx, id, user_id, { reason: 'refresh_reuse', now }))) return false;
+    const target = { type: 'session', id };
+    await publish(tx, actor, 'auth.refresh_reuse.v1', { user_id, session_id: id }, { target, outcome: 'denied' });
+    const owner = await findUser(tx, user_id);
+    if (owner) {
+      const occasion = { device: deviceName(actor.agent), address: actor.address, at: now.toISOString() };
+      const params = { name: owner.name, ...occasion };
+      await enqueue(tx, 'mail.send', { template: 'refresh-reused', to: owner.email, params });
+    }
+    await deps.facts.invalidate(factKey.session(id));
+    return true;
+  });
 }

@@ -23,10 +23,14 @@ describe('sessions', () => {
     expect(body.data.find((one: { current: boolean }) => one.current)).toEqual({
       id: session.session_id,
       current: true,
-      device: expect.any(String),
+      device: { id: expect.any(String), name: 'node' },
+      amr: ['pwd'],
+      authenticated_at: expect.stringMatching(/Z$/),
       address: '192.0.2.7',
       created_at: expect.stringMatching(/Z$/),
       last_used_at: expect.stringMatching(/Z$/),
+      idle_expires_at: expect.stringMatching(/Z$/),
+      expires_at: expect.stringMatching(/Z$/),
     });
     expect(body.data.map(({ id }: { id: string }) => id)).toContain(second.session.session_id);
   });

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { factKey } from '@gatehouse/contracts/facts';
 import type { AuthenticationMethod, PlatformRole } from '@gatehouse/contracts/identity';
 import type { Actor, UserActor } from '@gatehouse/kit/actor';
-import { open, seal } from '@gatehouse/kit/crypto';
-import { type Tx, transaction } from '@gatehouse/kit/db';
+import { open, reseal, seal } from '@gatehouse/kit/crypto';
+import { type Db, type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { errorFields } from '@gatehouse/kit/log';
@@ -11,8 +11,15 @@ import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import type { User } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
+import { deviceName } from '../devices/agents.ts';
+import { secondFactorRequired } from '../sign-in/policy.ts';
 import { signAccessToken } from '../tokens/access-tokens.ts';
-import { encodeRefreshToken } from '../tokens/refresh-tokens.ts';
+import {
+  decodeRefreshToken,
+  encodeRefreshToken,
+  type PresentedToken,
+  verifyRefreshToken,
+} from '../tokens/refresh-tokens.ts';
 import {
   type EndReason,
   endAllSessions,
@@ -40,7 +47,7 @@ export const Tokens = z.object({
 });
 export type Tokens = z.infer<typeof Tokens>;
 
-type SessionDeps = Pick<Deps, 'config' | 'clock' | 'facts' | 'keyring' | 'secrets' | 'pool'>;
+type SessionDeps = Pick<Deps, 'config' | 'clock' | 'facts' | 'keyring' | 'secrets' | 'pool' | 'log'>;
 
 /** How long a session of that role may rest, and last. */
 export function limitsOf({ config }: Pick<Deps, 'config'>, role: PlatformRole) {
@@ -52,10 +59,14 @@ export function limitsOf({ config }: Pick<Deps, 'config'>, role: PlatformRole) {
 interface Opening {
   amr: AuthenticationMethod[];
   device_id: string | null;
+  /** The refresh token of the session whose cookie the new one takes. */
+  replaces?: string | undefined;
 }
 
 /** Opens a session in the caller's transaction, which holds the user's row: beyond the limit the oldest one ends. */
-export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor: Actor, { amr, device_id }: Opening) {
+export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor: Actor, opening: Opening) {
+  const { amr, device_id, replaces } = opening;
+  if (replaces !== undefined) await endReplaced(deps, tx, actor, replaces);
   const now = deps.clock();
   const { idleMs, absoluteMs } = limitsOf(deps, user.role);
   const ended = await endOldestSessions(tx, user.id, deps.config.SESSIONS_MAX - 1, now);
@@ -78,6 +89,14 @@ export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor:
   });
   const session = { id, user_id: user.id, role: user.role, amr, authenticated_at: now, expires_at };
   return { session_id: id, tokens: () => tokensOf(deps, session, 0, key) };
+}
+
+/** Nobody holds the cookie of that session any more: it ends, and is not left behind (ASVS 7.2.4). */
+async function endReplaced(deps: SessionDeps, tx: Tx, actor: Actor, token: string): Promise<void> {
+  const session = await findSessionOfToken(deps, tx, token);
+  if (!session || !(await endSession(tx, session.id, session.user_id, { reason: 'replaced', now: deps.clock() })))
+    return;
+  await tellEnded(deps, tx, actor, { user_id: session.user_id, ended: [session.id], reason: 'replaced' });
 }
 
 /** What the tokens of a session tell of it. */
@@ -104,51 +123,81 @@ export function accessTokenOf(deps: Pick<Deps, 'config' | 'clock' | 'keyring'>, 
 }
 
 /**
- * Notes that the user of a session has proved anew who they are, and by what. Returns the session as it is from now on,
- * for `accessTokenOf`; throws `auth.session_ended` when it does not live any more.
+ * Notes what the user of a session has proved, and unless told otherwise that all of it was proved anew. Returns the
+ * session as it is from now on, for `accessTokenOf`; throws `auth.session_ended` when it does not live any more.
  */
 export async function markAuthenticated(
   deps: Pick<Deps, 'config' | 'clock'>,
   tx: Tx,
   sessionId: string,
   amr: AuthenticationMethod[],
+  { anew = true } = {},
 ): Promise<SessionState> {
   const now = deps.clock();
   const session = await lockSession(tx, sessionId);
   if (!session || !isLive(deps, session, now)) throw new AppError('auth.session_ended');
-  await updateAuthentication(tx, session.id, amr, now);
-  return { ...withinLimits(deps, session), amr, authenticated_at: now };
+  const authenticated_at = anew ? now : session.authenticated_at;
+  await updateAuthentication(tx, session.id, amr, authenticated_at);
+  return { ...withinLimits(deps, session), amr, authenticated_at };
 }
 
-/** The key of a session's refresh tokens; undefined, and an error in the log, for a row that was moved or altered. */
-export function sessionKey({ secrets, log }: Pick<Deps, 'secrets' | 'log'>, session: SessionState): Buffer | undefined {
+/**
+ * The key of a session's refresh tokens, if this is one of them; undefined, and an error in the log, for a row that was
+ * moved or altered.
+ */
+export function verifiedKey(deps: Pick<Deps, 'secrets' | 'log'>, session: SessionState, claim: PresentedToken) {
+  const { id, user_id, key_sealed } = session;
   try {
-    return open(secrets.sessions, session.key_sealed, aadOf(session.id, session.user_id));
+    const key = open(deps.secrets.sessions, key_sealed, aadOf(id, user_id));
+    return verifyRefreshToken(claim, key) ? key : undefined;
   } catch (error) {
-    log.error('the key of a session does not open: its row was altered, or JWT_SECRET was', errorFields(error));
+    deps.log.error('the key of a session does not open: its row was altered, or JWT_SECRET was', errorFields(error));
     return undefined;
   }
 }
 
-export async function listSessions({ pool, clock }: SessionDeps, actor: UserActor) {
-  const sessions = await listLiveSessions(pool, actor.user_id, clock());
-  return { data: sessions.map((session) => ({ ...session, current: session.id === actor.session_id })) };
+/** The key sealed with today's secret, while an older one is being replaced; null when there is nothing to do. */
+export function resealed({ secrets }: Pick<Deps, 'secrets'>, { id, user_id, key_sealed }: SessionState): Buffer | null {
+  if (secrets.sessions.length === 1) return null;
+  return reseal(secrets.sessions, key_sealed, aadOf(id, user_id)) ?? null;
 }
 
-export function logout(deps: SessionDeps, actor: UserActor): Promise<void> {
+export async function listSessions(deps: SessionDeps, actor: UserActor) {
+  const now = deps.clock();
+  const sessions = await listLiveSessions(deps.pool, actor.user_id, now);
+  const live = sessions
+    .map((session) => withinLimits(deps, session))
+    .filter(({ expires_at, idle_expires_at }) => expires_at > now && idle_expires_at > now);
+  return {
+    data: live.map(({ agent, device_id, device_name, ...session }) => ({
+      ...session,
+      current: session.id === actor.session_id,
+      device: { id: device_id, name: device_name ?? deviceName(agent) },
+    })),
+  };
+}
+
+/** Ends the session that asks. */
+export function logout(deps: SessionDeps, actor: Actor & { user_id: string; session_id: string }): Promise<void> {
   return transaction(deps.pool, async (tx) => {
     const { user_id, session_id } = actor;
     if (!(await endSession(tx, session_id, user_id, { reason: 'logout', now: deps.clock() })))
       throw new AppError('auth.session_ended');
-    await publish(
-      tx,
-      actor,
-      'auth.logout.v1',
-      { user_id, session_id },
-      { target: { type: 'session', id: session_id } },
-    );
+    const target = { type: 'session', id: session_id };
+    await publish(tx, actor, 'auth.logout.v1', { user_id, session_id }, { target });
     await deps.facts.invalidate(factKey.session(session_id));
   });
+}
+
+/** The session that a refresh token is of, whichever generation it is; undefined for a token that is not ours. */
+export async function findSessionOfToken(
+  deps: Pick<Deps, 'secrets' | 'log'>,
+  db: Db,
+  token: string,
+): Promise<SessionState | undefined> {
+  const claim = decodeRefreshToken(token);
+  const session = claim && (await findSession(db, claim.session_id));
+  return session && verifiedKey(deps, session, claim) ? session : undefined;
 }
 
 export function revokeSession(deps: SessionDeps, actor: UserActor, sessionId: string): Promise<void> {
@@ -212,12 +261,9 @@ export async function sessionFact(deps: Pick<Deps, 'config' | 'pool' | 'clock' |
   const { pool, clock, facts } = deps;
   const session = await findSession(pool, sessionId);
   if (!session) throw new AppError('auth.session_not_found', 'There is no such session.');
-  const fact = {
-    session_id: session.id,
-    user_id: session.user_id,
-    active: isLive(deps, session, clock()),
-    role: session.role,
-  };
+  const { id: session_id, user_id, role } = session;
+  const active = isLive(deps, session, clock());
+  const fact = { session_id, user_id, active, role, second_factor_required: secondFactorRequired(deps.config, role) };
   await facts.fill(factKey.session(sessionId), fact);
   return fact;
 }

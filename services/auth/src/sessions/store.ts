@@ -7,10 +7,17 @@ const Owned = z.object({ id: z.uuid(), user_id: z.uuid() });
 
 const Listed = z.object({
   id: z.uuid(),
-  device: z.string(),
+  role: PlatformRole,
+  agent: z.string(),
+  device_id: z.uuid().nullable(),
+  device_name: z.string().nullable(),
+  amr: z.array(AuthenticationMethod),
+  authenticated_at: z.date(),
   address: z.string(),
   created_at: z.date(),
   last_used_at: z.date(),
+  idle_expires_at: z.date(),
+  expires_at: z.date(),
 });
 export type ListedSession = z.infer<typeof Listed>;
 
@@ -45,7 +52,8 @@ export type EndReason =
   | 'disabled'
   | 'account_closed'
   | 'admin'
-  | 'device_revoked';
+  | 'device_revoked'
+  | 'replaced';
 
 export interface NewSession {
   id: string;
@@ -93,21 +101,29 @@ export function findSession(db: Db, sessionId: string): Promise<SessionState | u
 
 interface Rotation {
   id: string;
+  /** The generation that it rotates from. */
   generation: number;
   address: string;
   now: Date;
   idle_expires_at: Date;
+  /** The session's key, sealed anew; null leaves it. */
+  key_sealed: Buffer | null;
 }
 
-export async function updateRotation(
-  tx: Tx,
-  { id, generation, address, now, idle_expires_at }: Rotation,
-): Promise<void> {
-  await run(tx)`
+/**
+ * Takes a session one generation on, unless it has gone on, has ended or is its user's no more: of many at one instant
+ * the row lets one through, and the others see what that one left.
+ */
+export async function rotateSession(db: Db, rotation: Rotation): Promise<boolean> {
+  const { id, generation, address, now, idle_expires_at, key_sealed } = rotation;
+  const rotated = await run(db)`
     update auth.sessions s
-    set generation = ${generation}, rotated_at = ${now}, last_used_at = ${now}, address = ${address},
-      idle_expires_at = ${idle_expires_at}
-    where s.id = ${id}`;
+    set generation = s.generation + 1, rotated_at = ${now}, last_used_at = ${now}, address = ${address},
+      idle_expires_at = ${idle_expires_at}, key_sealed = coalesce(${key_sealed}::bytea, s.key_sealed)
+    from auth.users u
+    where s.id = ${id} and s.generation = ${generation} and s.ended_at is null
+      and u.id = s.user_id and u.status = 'active'`;
+  return rotated === 1;
 }
 
 export async function updateAuthentication(tx: Tx, id: string, amr: AuthenticationMethod[], now: Date): Promise<void> {
@@ -116,8 +132,12 @@ export async function updateAuthentication(tx: Tx, id: string, amr: Authenticati
 
 export function listLiveSessions(db: Db, userId: string, now: Date): Promise<ListedSession[]> {
   return many(db, Listed)`
-    select s.id, s.device, s.address, s.created_at, s.last_used_at
+    select s.id, u.role, s.device as agent, s.device_id, d.name as device_name, s.amr,
+      coalesce(s.authenticated_at, s.created_at) as authenticated_at, s.address, s.created_at, s.last_used_at,
+      s.idle_expires_at, s.expires_at
     from auth.sessions s
+    join auth.users u on u.id = s.user_id
+    left join auth.devices d on d.id = s.device_id
     where s.user_id = ${userId} and s.ended_at is null and s.expires_at > ${now} and s.idle_expires_at > ${now}
     order by s.created_at desc, s.id desc`;
 }
@@ -175,4 +195,10 @@ export function countLiveSessions(db: Db, now: Date): Promise<{ total: number }>
   return one(db, z.object({ total: z.number() }))`
     select count(*) as total from auth.sessions s
     where s.ended_at is null and s.expires_at > ${now} and s.idle_expires_at > ${now}`;
+}
+
+/** From now on the password alone opens nothing: a new one must be chosen first. */
+export async function requirePasswordReset(tx: Tx, userId: string, now: Date): Promise<void> {
+  await run(tx)`
+    update auth.users u set password_reset_required = true, updated_at = ${now} where u.id = ${userId}`;
 }

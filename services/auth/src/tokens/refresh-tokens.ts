@@ -12,6 +12,10 @@ export interface RefreshClaim {
   generation: number;
 }
 
+export interface PresentedToken extends RefreshClaim {
+  mac: Buffer;
+}
+
 /**
  * A refresh token that describes itself: session, generation and an HMAC with the session's own key. Because it is
  * derived, everyone who presents the same parent at once gets the same successor, without it being stored anywhere.
@@ -22,7 +26,7 @@ export function encodeRefreshToken(claim: RefreshClaim, key: Buffer): string {
 }
 
 /** Reads a token without judging it; undefined when it does not have the form. */
-export function decodeRefreshToken(token: string): (RefreshClaim & { mac: Buffer }) | undefined {
+export function decodeRefreshToken(token: string): PresentedToken | undefined {
   if (token.length !== LENGTH || !token.startsWith(PREFIX)) return undefined;
   const bytes = Buffer.from(token.slice(PREFIX.length), 'base64url');
   const generation = bytes.length === BODY_BYTES + MAC_BYTES ? Number(bytes.readBigUInt64BE(16)) : -1;
@@ -34,7 +38,7 @@ export function decodeRefreshToken(token: string): (RefreshClaim & { mac: Buffer
   return { session_id, generation, mac: bytes.subarray(BODY_BYTES) };
 }
 
-export function verifyRefreshToken(claim: RefreshClaim & { mac: Buffer }, key: Buffer): boolean {
+export function verifyRefreshToken(claim: PresentedToken, key: Buffer): boolean {
   return timingSafeEqual(claim.mac, hmac(key, bodyOf(claim)));
 }
 
