@@ -36,9 +36,12 @@ export const Config = z
     BCRYPT_COST: count(4, 16),
     HASH_CONCURRENCY: count(0, 64),
     HASH_QUEUE_MAX: count(0, 1000),
-    LOGIN_BUDGET: count(1, 100),
+    LOGIN_BUDGET: count(1, 100_000),
+    LOGIN_ACCOUNT_NETWORK_BUDGET: count(1, 100_000),
     LOGIN_NETWORK_BUDGET: count(1, 1_000_000),
     LOGIN_BUDGET_WINDOW_SECONDS: count(1, 86_400),
+    LOGIN_LOCK_FAILURES: count(2, 100_000),
+    LOGIN_LOCK_SECONDS: count(1, 86_400),
     SECOND_FACTOR_REQUIRED_FOR: z.enum(['nobody', 'admins', 'everyone']),
     // The pages that may hold a session in a cookie, beside those of PUBLIC_URL.
     CORS_ORIGINS: list(),

@@ -48,7 +48,7 @@ export const AUTH_EVENTS = {
   'auth.link_refused.v1': {
     kind: 'security',
     data: z.strictObject({
-      purpose: z.enum(['password_reset', 'verify_address', 'email_change', 'restore_account', 'not_me']),
+      purpose: z.enum(['password_reset', 'verify_address', 'email_change', 'restore_account', 'not_me', 'unlock']),
       user_id: z.uuid().optional(),
     }),
   },

@@ -14,14 +14,22 @@ export interface Budget {
   subject: string;
   max: number;
   windowSeconds: number;
+  /** Called when the last try is taken. */
+  onLast?: () => void;
 }
 
 /** Counts a try in Postgres before it is made; throws `rate_limited` when the budget is used up. */
 export async function spend(deps: BudgetDeps, budget: Budget): Promise<void> {
   const retryAfterSeconds = await trySpend(deps, budget);
-  if (retryAfterSeconds === undefined) return;
-  const { max, windowSeconds } = budget;
-  throw new AppError('rate_limited', 'Too many attempts. Try again later.', {
+  if (retryAfterSeconds !== undefined) throw usedUp(budget, retryAfterSeconds);
+}
+
+/** The refusal of a try beyond the budget. */
+export function usedUp(
+  { max, windowSeconds }: Pick<Budget, 'max' | 'windowSeconds'>,
+  retryAfterSeconds: number,
+): AppError {
+  return new AppError('rate_limited', 'Too many attempts. Try again later.', {
     headers: {
       'retry-after': String(retryAfterSeconds),
       'ratelimit-policy': `"attempts";q=${max};w=${windowSeconds}`,
@@ -33,14 +41,21 @@ export async function spend(deps: BudgetDeps, budget: Budget): Promise<void> {
   });
 }
 
-/** As `spend`, but tells the seconds to wait instead of throwing; undefined when the try may be made. */
-export async function trySpend(deps: BudgetDeps, budget: Budget): Promise<number | undefined> {
+/**
+ * As `spend`, but tells the seconds to wait instead of throwing; undefined when the try may be made. In a transaction
+ * the try counts once that commits.
+ */
+export async function trySpend(deps: BudgetDeps, budget: Budget, db: Db = deps.pool): Promise<number | undefined> {
   const now = deps.clock();
   const bucket = bucketOf(deps, budget);
   const resetsAt = new Date(now.getTime() + budget.windowSeconds * 1000);
-  if (await takeGuess(deps.pool, { bucket, max: budget.max, now, resetsAt })) return undefined;
+  const used = await takeGuess(db, { bucket, max: budget.max, now, resetsAt });
+  if (used !== undefined) {
+    if (used === budget.max) budget.onLast?.();
+    return undefined;
+  }
   deps.metrics.rateLimited.inc({ limiter: budget.limiter });
-  const reset = (await findReset(deps.pool, bucket)) ?? now;
+  const reset = (await findReset(db, bucket)) ?? now;
   return Math.max(1, Math.ceil((reset.getTime() - now.getTime()) / 1000));
 }
 

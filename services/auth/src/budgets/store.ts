@@ -13,9 +13,9 @@ interface Take {
 
 /**
  * Takes one guess from a bucket, or finds it empty, in one statement: however many try at one instant, on however many
- * instances, `max` of them get one. A refused try writes nothing.
+ * instances, `max` of them get one. Tells how many are used. A refused try writes nothing.
  */
-export async function takeGuess(db: Db, { bucket, max, now, resetsAt }: Take): Promise<boolean> {
+export async function takeGuess(db: Db, { bucket, max, now, resetsAt }: Take): Promise<number | undefined> {
   const guess = await maybe(db, Guess)`
     insert into auth.guess_budgets as b (bucket, used, resets_at)
     values (${bucket}, 1, ${resetsAt})
@@ -24,7 +24,7 @@ export async function takeGuess(db: Db, { bucket, max, now, resetsAt }: Take): P
       resets_at = case when b.resets_at <= ${now} then excluded.resets_at else b.resets_at end
     where b.resets_at <= ${now} or b.used < ${max}
     returning b.used`;
-  return guess !== undefined;
+  return guess?.used;
 }
 
 export async function findReset(db: Db, bucket: Buffer): Promise<Date | undefined> {

@@ -1,13 +1,12 @@
 import type { Actor } from '@gatehouse/kit/actor';
-import { transaction } from '@gatehouse/kit/db';
+import { type Db, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import { accountLabel, findUserByEmail, lockUser, type User, updatePasswordHash } from '../accounts/accounts.ts';
-import { networkOf } from '../addresses.ts';
-import { type Budget, clear, giveBack, spend } from '../budgets/budgets.ts';
 import type { Deps } from '../deps.ts';
 import type { Client } from '../devices/devices.ts';
 import { completeSignIn, type SignIn } from '../sign-in/sign-in.ts';
+import { type Entry, enterLogin, passLogin, tellLocked, withdrawLogin } from '../throttling/throttling.ts';
 import { countFailure } from './spray.ts';
 
 interface Credentials {
@@ -19,43 +18,48 @@ interface Credentials {
 interface Attempt extends Credentials {
   deps: Deps;
   actor: Actor;
-  budgets: { account: Budget; network: Budget };
+  user: User | undefined;
 }
 
-type Failure = 'unknown_account' | 'wrong_password' | 'account_inactive' | 'throttled';
+type Failure =
+  | 'unknown_account'
+  | 'wrong_password'
+  | 'account_inactive'
+  | 'throttled'
+  | 'locked'
+  | 'password_reset_required';
 
 /**
- * Signs in with a password. An unknown address, a wrong password and an account that may not sign in take the same
- * steps and get the same answer; every try is counted before its hash, so that no burst gets more of them.
+ * Signs in with a password. An unknown address, a wrong password, a locked account and one that may not sign in take
+ * the same steps and get the same answer; every try is counted before its hash, so that no burst gets more of them.
  */
 export async function login(deps: Deps, actor: Actor, credentials: Credentials): Promise<SignIn> {
-  const attempt = { ...credentials, deps, actor, budgets: budgetsOf(deps, actor, credentials.email) };
   assertRoom(deps);
-  await spendBudgets(attempt);
   const user = await findUserByEmail(deps.pool, credentials.email);
-  const { matches, outdated } = await verify(attempt, user);
-  if (!user) return fail(attempt, 'unknown_account');
-  if (!matches) return fail(attempt, 'wrong_password', user.id);
-  if (user.status !== 'active') return fail(attempt, 'account_inactive', user.id);
+  const attempt = { ...credentials, deps, actor, user };
+  const entry = await enter(attempt);
+  const { matches, outdated } = await verify(attempt, entry);
+  const failure = failureOf(user, entry, matches);
+  if (!user || failure) return fail(attempt, entry, failure ?? 'unknown_account');
   const rehashed = outdated ? await rehash(attempt) : undefined;
-  const answer = await signIn(attempt, user, rehashed);
+  const answer = await signIn(attempt, entry, user, rehashed);
   // The account changed between the two looks at it, so what was verified does not hold any more.
-  if (!answer) return fail(attempt, 'wrong_password', user.id);
-  deps.metrics.logins.inc({ method: 'password', outcome: 'success', reason: 'ok' });
+  if (!answer) return fail(attempt, entry, 'wrong_password');
+  if (answer === 'password_reset_required') return refuseUntilReset(attempt);
+  const challenged = 'challenge_token' in answer.body;
+  deps.metrics.logins.inc(
+    challenged
+      ? { method: 'password', outcome: 'challenged', reason: 'second_factor' }
+      : { method: 'password', outcome: 'success', reason: 'ok' },
+  );
   return answer;
 }
 
-function budgetsOf({ config }: Deps, actor: Actor, email: string): Attempt['budgets'] {
-  const windowSeconds = config.LOGIN_BUDGET_WINDOW_SECONDS;
-  return {
-    account: { limiter: 'login_account', subject: email, max: config.LOGIN_BUDGET, windowSeconds },
-    network: {
-      limiter: 'login_network',
-      subject: networkOf(actor.address),
-      max: config.LOGIN_NETWORK_BUDGET,
-      windowSeconds,
-    },
-  };
+function failureOf(user: User | undefined, { judged }: Entry, matches: boolean): Failure | undefined {
+  if (!judged) return 'locked';
+  if (!user) return 'unknown_account';
+  if (!matches) return 'wrong_password';
+  return user.status === 'active' ? undefined : 'account_inactive';
 }
 
 function assertRoom({ hasher, metrics }: Deps): void {
@@ -67,25 +71,22 @@ function assertRoom({ hasher, metrics }: Deps): void {
   }
 }
 
-// The network first: who has used that up cannot go on using up the budgets of accounts.
-async function spendBudgets({ deps, actor, email, budgets }: Attempt): Promise<void> {
+async function enter(attempt: Attempt): Promise<Entry> {
   try {
-    await spend(deps, budgets.network);
-    await spend(deps, budgets.account);
+    return await enterLogin(attempt.deps, attempt.actor, attempt);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'rate_limited') throw error;
-    await tellFailed({ deps, actor, email }, 'throttled');
+    attempt.deps.metrics.logins.inc({ method: 'password', outcome: 'failure', reason: 'throttled' });
+    await tellFailed(attempt.deps.pool, attempt, 'throttled');
     throw error;
   }
 }
 
-async function verify({ deps, password, budgets }: Attempt, user: User | undefined) {
+async function verify({ deps, password, user }: Attempt, entry: Entry) {
   try {
-    return await deps.hasher.verify(user?.password_hash, password);
+    return await deps.hasher.verify(entry.judged ? user?.password_hash : undefined, password);
   } catch (error) {
-    // The guess was not judged, so it was none.
-    await giveBack(deps, deps.pool, budgets.account);
-    await giveBack(deps, deps.pool, budgets.network);
+    await withdrawLogin(deps, entry);
     deps.metrics.logins.inc({ method: 'password', outcome: 'failure', reason: 'overloaded' });
     throw error;
   }
@@ -99,36 +100,44 @@ function rehash({ deps, password }: Attempt): Promise<string | undefined> {
   });
 }
 
-function signIn({ deps, actor, budgets, client }: Attempt, verified: User, rehashed: string | undefined) {
+function signIn({ deps, actor, client }: Attempt, entry: Entry, verified: User, rehashed: string | undefined) {
   return transaction(deps.pool, async (tx) => {
     const user = await lockUser(tx, verified.id);
     if (user?.status !== 'active' || user.password_hash !== verified.password_hash) return undefined;
+    await passLogin(deps, tx, entry, user.id);
+    if (user.password_reset_required) return 'password_reset_required';
     const owner = { ...actor, kind: 'user' as const, user_id: user.id, role: user.role };
     const target = { type: 'user', id: user.id };
     if (rehashed) {
       await updatePasswordHash(tx, user.id, rehashed, deps.clock());
       await publish(tx, owner, 'auth.password_rehashed.v1', { user_id: user.id }, { target });
     }
-    await clear(deps, tx, budgets.account);
-    // Only this try: a source that owns one account must not earn new guesses at others with it.
-    await giveBack(deps, tx, budgets.network);
     return completeSignIn(deps, tx, actor, user, { amr: ['pwd'], client });
   });
 }
 
-async function fail(attempt: Attempt, reason: Failure, user_id?: string): Promise<never> {
-  await tellFailed(attempt, reason, user_id);
+/** Told only to who knows the password, which is good for nothing else any more. */
+async function refuseUntilReset(attempt: Attempt): Promise<never> {
+  attempt.deps.metrics.logins.inc({ method: 'password', outcome: 'failure', reason: 'password_reset_required' });
+  await tellFailed(attempt.deps.pool, attempt, 'password_reset_required');
+  throw new AppError('auth.password_reset_required', 'Set a new password with the link that a mail brings you.');
+}
+
+async function fail(attempt: Attempt, { locks }: Entry, reason: Failure): Promise<never> {
+  const { deps, actor, email, user } = attempt;
+  if (locks)
+    await transaction(deps.pool, async (tx) => {
+      await tellFailed(tx, attempt, reason);
+      await tellLocked(deps, tx, actor, { email, user, until: locks.until });
+    });
+  else await tellFailed(deps.pool, attempt, reason);
+  deps.metrics.logins.inc({ method: 'password', outcome: 'failure', reason });
   throw new AppError('auth.invalid_credentials', 'The e-mail address or the password is wrong.');
 }
 
-async function tellFailed(
-  { deps, actor, email }: Omit<Attempt, 'password' | 'budgets' | 'client'>,
-  reason: Failure,
-  user_id?: string,
-) {
-  deps.metrics.logins.inc({ method: 'password', outcome: 'failure', reason });
+async function tellFailed(db: Db, { deps, actor, email, user }: Omit<Attempt, 'password'>, reason: Failure) {
   void countFailure(deps, email, actor.address);
-  const data = { account: accountLabel(deps, email), reason, ...(user_id ? { user_id } : {}) };
-  const target = user_id ? { target: { type: 'user', id: user_id } } : {};
-  await publish(deps.pool, actor, 'auth.login_failed.v1', data, { ...target, outcome: 'failure' });
+  const data = { account: accountLabel(deps, email), reason, ...(user ? { user_id: user.id } : {}) };
+  const target = user ? { target: { type: 'user', id: user.id } } : {};
+  await publish(db, actor, 'auth.login_failed.v1', data, { ...target, outcome: 'failure' });
 }

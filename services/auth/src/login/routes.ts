@@ -1,9 +1,10 @@
-import { type Endpoint, endpoint, reply } from '@gatehouse/kit/endpoint';
+import { type Endpoint, endpoint } from '@gatehouse/kit/endpoint';
 import { z } from 'zod';
 import { EmailAddress } from '../addresses.ts';
 import type { Deps } from '../deps.ts';
 import { readClient } from '../devices/devices.ts';
 import { Password } from '../passwords/passwords.ts';
+import { SessionWish, sessionMode, tokenAnswer } from '../sessions/cookie-mode.ts';
 import { SignedIn } from '../sign-in/sign-in.ts';
 import { login } from './login.ts';
 
@@ -13,13 +14,20 @@ export function loginRoutes(deps: Deps): Endpoint[] {
       post: '/api/auth/login',
       summary: 'Sign in with e-mail address and password',
       permission: 'public',
-      body: z.strictObject({ email: EmailAddress, password: Password }),
+      body: z.strictObject({ email: EmailAddress, password: Password, session: SessionWish }),
       answers: { 200: SignedIn },
-      errors: ['auth.invalid_credentials', 'overloaded', 'rate_limited'],
+      errors: [
+        'auth.invalid_credentials',
+        'auth.origin_refused',
+        'auth.password_reset_required',
+        'overloaded',
+        'rate_limited',
+      ],
       bodyLimit: 16 * 1024,
       async handle({ actor, body, headers }) {
-        const { body: answer, cookies } = await login(deps, actor, { ...body, client: readClient(headers) });
-        return reply(200, answer, cookies.length > 0 ? { 'set-cookie': cookies } : {});
+        const mode = sessionMode(deps, headers, body.session);
+        const { body: answer, cookies } = await login(deps, actor, { ...body, client: readClient(headers, mode) });
+        return tokenAnswer(deps, answer, cookies, mode);
       },
     }),
   ];
