@@ -33,8 +33,8 @@ function isEmail(email: string): boolean {
   return at > 0 && local.length <= 64 && LOCAL.test(local) && DOMAIN.test(email.slice(at + 1));
 }
 
-/** As much of an address as whoever has it recognises it by: `a•••@example.test`. */
+/** As much of an address as whoever has it recognises it by: `a***@example.test`. */
 export function maskEmail(email: string): string {
   const at = email.lastIndexOf('@');
-  return `${email.slice(0, 1)}•••${email.slice(at)}`;
+  return `${email.slice(0, 1)}***${email.slice(at)}`;
 }

@@ -17,7 +17,7 @@ test('the guard tells state, plan and role, and caches them for the gateway', as
   const { body } = await guard(acme.id, acme.members.billing);
 
   expect(GuardFact.parse(body)).toEqual({
-    org: { id: acme.id, status: 'active', plan: 'free' },
+    org: { id: acme.id, status: 'active', plan: 'free', second_factor_required: false, session_max_seconds: null },
     member: { role: 'billing' },
   });
   const [orgFact, member] = [`fact:org:${acme.id}`, `fact:member:${acme.id}:${acme.members.billing}`];

@@ -1,7 +1,8 @@
-import { type ApiKeyFact, factKey, type GuardFact, OrgFact } from '@gatehouse/contracts/facts';
+import { type ApiKeyFact, factKey, type GuardFact, type OrgFact } from '@gatehouse/contracts/facts';
 import { AppError } from '@gatehouse/kit/errors';
 import { errorFields } from '@gatehouse/kit/log';
 import { touchKey } from '../api-keys/api-keys.ts';
+import { keyFact } from '../api-keys/fact.ts';
 import type { Deps } from '../deps.ts';
 import { findGuard, findKeyByHash, type Key } from './store.ts';
 
@@ -11,9 +12,10 @@ const TOUCH_EVERY_MS = 60_000;
 export async function getGuard({ pool, facts }: Deps, orgId: string, userId: string): Promise<GuardFact> {
   const row = await findGuard(pool, orgId, userId);
   if (!row) return { org: null, member: null };
-  const org = OrgFact.parse({ id: orgId, status: row.status, plan: row.plan });
+  const { role, ...state } = row;
+  const org: OrgFact = { id: orgId, ...state };
   // A membership that is not there is not cached: auth admits users by a door that knows nothing of the cache.
-  const member = row.role ? { role: row.role } : null;
+  const member = role ? { role } : null;
   await Promise.all([
     facts.fill(factKey.org(orgId), org),
     member ? facts.fill(factKey.member(orgId, userId), member) : undefined,
@@ -22,27 +24,24 @@ export async function getGuard({ pool, facts }: Deps, orgId: string, userId: str
 }
 
 /** What a key may do, and whether it and its organization are alive. */
-export async function getApiKey(deps: Deps, hash: string): Promise<ApiKeyFact> {
+export async function getApiKey(deps: Deps, hash: string, address: string): Promise<ApiKeyFact> {
   const key = await findKeyByHash(deps.pool, Buffer.from(hash, 'hex'));
   if (!key) throw new AppError('not_found');
-  const fact = factOf(key, deps.clock());
-  if (fact.active) await noteUse(deps, key);
+  const fact = keyFact(key, deps.clock());
+  if (fact.active) await noteUse(deps, key, address);
   await deps.facts.fill(factKey.apiKey(hash), fact);
   return fact;
 }
 
-function factOf({ key_id, org_id, org_status, scopes, rules, addresses, ...key }: Key, now: Date): ApiKeyFact {
-  // A replaced key ends with its overlap. The gateway is told when, and needs no answer of ours to hold to it.
-  const end = key.overlap_until && key.overlap_until < key.expires_at ? key.overlap_until : key.expires_at;
-  const active = org_status === 'active' && key.revoked_at === null && end > now;
-  return { key_id, org_id, active, scopes, rules, addresses, expires_at: end.toISOString() };
-}
-
 /** The gateway asks at most every few seconds, and of those only one a minute is written. A failure costs no answer. */
-async function noteUse({ pool, clock, log }: Deps, { org_id, key_id, last_used_at }: Key): Promise<void> {
+async function noteUse(
+  { pool, clock, log }: Deps,
+  { org_id, key_id, last_used_at }: Key,
+  address: string,
+): Promise<void> {
   const now = clock();
   if (last_used_at && now.getTime() - last_used_at.getTime() < TOUCH_EVERY_MS) return;
-  await touchKey(pool, org_id, key_id, now).catch((error) =>
+  await touchKey(pool, { orgId: org_id, keyId: key_id, address, now }).catch((error) =>
     log.warn('the last use of an API key could not be noted', { 'key.id': key_id, ...errorFields(error) }),
   );
 }

@@ -6,7 +6,9 @@ import { z } from 'zod';
 const Guard = OrgFact.omit({ id: true }).extend({ role: OrgRole.nullable() });
 
 export function findGuard(db: Db, orgId: string, userId: string) {
-  return maybe(db, Guard)`select g.status, g.plan, g.role from org.find_guard(${orgId}, ${userId}) g`;
+  return maybe(db, Guard)`
+    select g.status, g.plan, g.role, g.second_factor_required, g.session_max_seconds
+    from org.find_guard(${orgId}, ${userId}) g`;
 }
 
 const Key = z.object({

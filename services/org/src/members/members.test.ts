@@ -167,7 +167,7 @@ describe('removing and leaving', () => {
     expect(await roleOf(acme, viewer)).toBeUndefined();
     expect(await org.redis.client.get(`fact:member:${acme.id}:${viewer}`)).toBe('');
     const guard = await org.gateway().get(`/internal/guard/${acme.id}/${viewer}`);
-    expect(guard.body).toEqual({ org: { id: acme.id, status: 'active', plan: 'free' }, member: null });
+    expect(guard.body).toEqual({ org: expect.objectContaining({ id: acme.id }), member: null });
     expect((await org.member(acme, 'admin').delete(path(acme, viewer))).status).toBe(404);
     expect((await org.events(acme.id)).map(({ type }) => type)).toEqual(['org.member_removed.v1']);
   });

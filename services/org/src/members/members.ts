@@ -1,6 +1,7 @@
 import { factKey } from '@gatehouse/contracts/facts';
 import type { OrgPermission, OrgRole } from '@gatehouse/contracts/permissions';
 import type { OrgActor } from '@gatehouse/kit/actor';
+import { assertProved } from '@gatehouse/kit/authorize';
 import { orgTransaction, type Tx } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
@@ -10,6 +11,8 @@ import type { Deps } from '../deps.ts';
 import { writeIn } from '../organizations/writing.ts';
 import { refuseRemoval, refuseRoleChange } from './rules.ts';
 import * as store from './store.ts';
+
+export { findMembership, findPeople } from './store.ts';
 
 export const Member = store.Membership.extend({ email: z.string().nullable(), name: z.string().nullable() });
 export type Member = z.infer<typeof Member>;
@@ -38,6 +41,7 @@ export function changeRole(deps: Deps, actor: OrgActor, userId: string, role: Or
       if (member.role === role) return member;
       const owners = await store.countOwners(tx, id);
       refuse(refuseRoleChange({ acting, from: member.role, to: role, owners }));
+      if (role === 'owner') assertProved({ fresh: true, secondFactor: false }, actor);
       const changed = await store.updateRole(tx, id, userId, role);
       const change = { user_id: userId, old: { role: member.role }, new: { role } };
       await publish(tx, actor, 'org.member_role_changed.v1', change, { target: target(userId) });
@@ -70,7 +74,7 @@ function end(deps: Deps, actor: OrgActor, userId: string, permission: OrgPermiss
   });
 }
 
-async function getMembership(tx: Tx, orgId: string, userId: string): Promise<store.Membership> {
+export async function getMembership(tx: Tx, orgId: string, userId: string): Promise<store.Membership> {
   const member = await store.findMembership(tx, orgId, userId);
   if (!member) throw new AppError('org.member_not_found', 'No such member.');
   return member;

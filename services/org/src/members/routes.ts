@@ -4,6 +4,7 @@ import { Page, pageOf } from '@gatehouse/kit/page';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { changeRole, leaveOrganization, listMembers, Member, removeMember } from './members.ts';
+import { transferOwnership } from './ownership.ts';
 import { Membership } from './store.ts';
 
 const UserId = z.strictObject({ user_id: z.uuid() });
@@ -21,11 +22,19 @@ export function memberRoutes(deps: Deps): Endpoint[] {
     endpoint({
       patch: '/api/org/:org_id/members/:user_id',
       summary: 'Change the role of a member, never above your own',
+      description: 'To make somebody an owner takes a proof of who you are that is not older than ten minutes.',
       permission: 'members:write',
       params: UserId,
       body: z.strictObject({ role: OrgRole }),
       answers: { 200: Membership },
-      errors: ['org.last_owner', 'org.member_not_found', 'org.owner_required', 'org.role_above_own', 'org.suspended'],
+      errors: [
+        'auth.reauth_required',
+        'org.last_owner',
+        'org.member_not_found',
+        'org.owner_required',
+        'org.role_above_own',
+        'org.suspended',
+      ],
       handle: ({ actor, params, body }) => changeRole(deps, actor, params.user_id, body.role),
     }),
     endpoint({
@@ -44,6 +53,19 @@ export function memberRoutes(deps: Deps): Endpoint[] {
       answers: { 204: z.void() },
       errors: ['org.last_owner', 'org.member_not_found', 'org.suspended'],
       handle: ({ actor }) => leaveOrganization(deps, actor),
+    }),
+    endpoint({
+      post: '/api/org/:org_id/transfer-ownership',
+      summary: 'Hand the organization over to another member',
+      description:
+        'The member becomes an owner and you become an admin, both at once. A platform admin who is no member appoints ' +
+        'an owner this way, and no other owner changes.',
+      permission: 'organization:transfer',
+      fresh: true,
+      body: UserId,
+      answers: { 200: Membership },
+      errors: ['conflict', 'org.member_not_found', 'org.suspended'],
+      handle: ({ actor, body }) => transferOwnership(deps, actor, body.user_id),
     }),
   ];
 }

@@ -82,7 +82,10 @@ export function updateOrganization(
   );
 }
 
-/** Deletes an organization for everyone in it at once. Its rows stay, and a platform admin can bring it back. */
+/**
+ * Deletes an organization for everyone in it at once. Its rows stay for thirty days, in which a platform admin can bring
+ * it back; then the nightly clean-up removes them: see org.cleanup.
+ */
 export function deleteOrganization(deps: Deps, actor: OrgActor): Promise<void> {
   return deps.operations('organization_delete', () =>
     writeIn(deps, actor, 'organization:delete', async ({ tx, organization: { id, name, slug } }) => {

@@ -58,8 +58,11 @@ export function organizationRoutes(deps: Deps): Endpoint[] {
     endpoint({
       delete: '/api/org/:org_id',
       summary: 'Delete an organization',
-      description: 'Its members and API keys lose it at once. A platform admin can bring it back until it is purged.',
+      description:
+        'Its members and API keys lose it at once. For thirty days a platform admin can bring it back; then it is ' +
+        'removed with everything in it.',
       permission: 'organization:delete',
+      fresh: true,
       answers: { 204: z.void() },
       errors: ['org.not_found', 'org.suspended'],
       handle: ({ actor }) => deleteOrganization(deps, actor),

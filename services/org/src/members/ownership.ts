@@ -1,0 +1,30 @@
+import { factKey } from '@gatehouse/contracts/facts';
+import type { OrgActor } from '@gatehouse/kit/actor';
+import { AppError } from '@gatehouse/kit/errors';
+import { publish } from '@gatehouse/kit/outbox';
+import type { Deps } from '../deps.ts';
+import { writeIn } from '../organizations/writing.ts';
+import { getMembership } from './members.ts';
+import { findMembership, type Membership, updateRole } from './store.ts';
+
+/**
+ * Makes another member an owner and the caller an admin, under the organization's lock: whoever hands over, leaves or
+ * is removed at the same time comes before or after. The first statement already leaves two owners, never none.
+ */
+export function transferOwnership(deps: Deps, actor: OrgActor, userId: string): Promise<Membership> {
+  return deps.operations('ownership_transfer', () =>
+    writeIn(deps, actor, 'organization:transfer', async ({ tx, organization: { id } }) => {
+      if (userId === actor.user_id) throw new AppError('conflict', 'Name another member than yourself.');
+      await getMembership(tx, id, userId);
+      const successor = await updateRole(tx, id, userId, 'owner');
+      // A platform admin need not be a member, and then hands over nothing of their own.
+      const own = await findMembership(tx, id, actor.user_id);
+      if (own) await updateRole(tx, id, actor.user_id, 'admin');
+      const transfer = { from: own ? actor.user_id : null, to: userId };
+      const target = { type: 'user', id: userId };
+      await publish(tx, actor, 'org.ownership_transferred.v1', transfer, { target });
+      await deps.facts.invalidate(factKey.member(id, userId), factKey.member(id, actor.user_id));
+      return successor;
+    }),
+  );
+}
