@@ -35,39 +35,59 @@ const TOKEN = 'N1xQ4nTq0m8fY2sV6bK3wRzJ7hLc5pDgE9aUoXtGiMk';
 /** What fields are usually called, and a value that shows what they hold. `parent.name` comes before `name`. */
 const BY_NAME: Record<string, unknown> = {
   access_token: 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl',
+  account: 'Gatehouse:vera@acme.example',
   action: 'auth.login_succeeded.v1',
   address: '203.0.113.7',
   addresses: ['203.0.113.0/24'],
   agent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0',
   allowed_domains: ['acme.example'],
+  api_keys: 3,
+  'api-keys.name': 'Nightly report',
+  'audit.data': { user_id: uuidOf('user_id') },
   challenge_token: TOKEN,
   code: '492871',
+  current_password: 'the passphrase until today',
   cursor: 'eyJwb3NpdGlvbiI6Ii4uLiJ9',
-  data: { user_id: uuidOf('user_id') },
   device: 'Firefox on Linux',
+  'device.name': 'Firefox on Linux',
+  'devices.name': 'Firefox on Linux',
   domain: 'acme.example',
   email: 'vera@acme.example',
   expires_in: 900,
   hash: createHash('sha256').update('hash').digest('hex'),
+  invitation_token: TOKEN,
+  invitations: 2,
   inviter: 'Ada',
+  'jwks.json.keys': [
+    { kid: '1', kty: 'EC', crv: 'P-256', x: 'f83OJ3D2xF1B', y: 'x_FEzRu9m36H', alg: 'ES256', use: 'sig' },
+  ],
   key: 'ezak_dev_shown_once_and_never_again',
   key_name: 'Nightly report',
-  label: 'Vera’s laptop',
+  kind: 'user',
+  'audit.kind': 'security',
+  'limits.api_keys': 25,
+  'limits.invitations': 50,
+  'limits.members': 25,
+  'limits.requests_per_day': 100_000,
+  'login-history.method': 'totp',
+  'login-history.reason': 'wrong_password',
+  members: 7,
+  meaning: 'See who belongs to the organization',
   method: 'POST',
-  'api-keys.name': 'Nightly report',
-  'api_key.name': 'Nightly report',
-  'orgs.name': 'Acme',
-  'org.name': 'Acme',
-  'organizations.name': 'Acme',
   name: 'Vera',
   new_email: 'vera@new.example',
   new_password: 'a passphrase of four words',
   next_cursor: 'eyJwb3NpdGlvbiI6Ii4uLiJ9',
   note: 'Welcome to the team.',
+  org_name: 'Acme',
+  'org.name': 'Acme',
   organization: 'Acme',
   'organization.name': 'Acme',
-  org_name: 'Acme',
+  'organizations.name': 'Acme',
+  'orgs.name': 'Acme',
   otpauth_uri: 'otpauth://totp/Gatehouse:vera%40acme.example?secret=GEZDGNBVGY3TQOJQ&issuer=Gatehouse',
+  outcome: 'success',
+  overlap_seconds: 3600,
   password: 'a passphrase of four words',
   path: '/api/proxy/example/reports/*',
   prefix: 'ezak_dev_4fT9',
@@ -76,15 +96,44 @@ const BY_NAME: Record<string, unknown> = {
   recovery_codes: ['k7qm-2xvd-9rfh'],
   refresh_token: TOKEN,
   request_id: '0190f2a7c1d27cc0a3f1b2c3d4e5f607',
+  requests_today: 1234,
+  retention_days: 365,
+  'rotate.name': 'Nightly report',
   scopes: ['proxy'],
   secret: 'GEZDGNBVGY3TQOJQ',
+  service: 'gatehouse',
+  session_max_seconds: 28_800,
   slug: 'acme',
+  source: 'content',
+  'target.id': uuidOf('user_id'),
+  'actor.id': uuidOf('user_id'),
+  'target.type': 'user',
   token: TOKEN,
+  token_hash: createHash('sha256').update('token').digest('hex'),
+  token_type: 'gatehouse_api_key',
+  'reports.type': 'gatehouse_api_key',
   trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
   url: 'https://git.example/acme/app/blob/main/config.js',
   until: LATER,
   value: '492871',
   version: '1.0.0',
+};
+
+/** Whose id a field called `id` is, by what it belongs to. */
+const OWNERS: Record<string, string> = {
+  user: 'user_id',
+  users: 'user_id',
+  me: 'user_id',
+  org: 'org_id',
+  orgs: 'org_id',
+  organization: 'org_id',
+  organizations: 'org_id',
+  'api-keys': 'key_id',
+  rotate: 'key_id',
+  sessions: 'session_id',
+  device: 'device_id',
+  devices: 'device_id',
+  invitations: 'invitation_id',
 };
 
 /** By format, where the name says nothing. */
@@ -265,7 +314,9 @@ function candidatesOf(schema: z.ZodType, def: Def, place: Place): unknown[] {
       return [byName(place.path) ?? {}];
     case 'string':
       return [
-        ...(format === 'uuid' || format === 'guid' ? [uuidOf(name)] : []),
+        ...(format === 'uuid' || format === 'guid'
+          ? [uuidOf(name === 'id' ? (OWNERS[parentOf(place.path)] ?? name) : name)]
+          : []),
         ...(format === 'datetime' ? [timeOf(name)] : []),
         byName(place.path),
         BY_FORMAT[format ?? ''],
@@ -285,17 +336,17 @@ function recordOf(key: z.ZodType, value: z.ZodType, place: Place): Record<string
 }
 
 function byName(path: readonly string[]): unknown {
-  // Lists wrap their rows in `data`, which says nothing.
-  const [name = '', parent = ''] = path
-    .filter((one, index) => one !== 'data' || index === path.length - 1)
-    .toReversed();
-  const specific = `${parent}.${name}`;
+  const name = path.at(-1) ?? '';
+  const specific = `${parentOf(path)}.${name}`;
   return Object.hasOwn(BY_NAME, specific)
     ? BY_NAME[specific]
     : Object.hasOwn(BY_NAME, name)
       ? BY_NAME[name]
       : undefined;
 }
+
+/** What a field belongs to; lists wrap their rows in `data`, which says nothing. */
+const parentOf = (path: readonly string[]) => path.slice(0, -1).findLast((name) => name !== 'data') ?? '';
 
 /** What ends lies after what began. */
 const timeOf = (name: string) => (/expires|until|due|_to$|^to$|retry/.test(name) ? LATER : NOW);
