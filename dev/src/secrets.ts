@@ -16,7 +16,7 @@ const HOLDERS: Record<ProcessName, readonly string[]> = {
 const OPTIONAL: Partial<Record<ProcessName, readonly string[]>> = {
   auth: ['BOOTSTRAP_SECRET', 'JWT_SECRET_ALTERNATE', 'MAIL_KEY_ALTERNATE'],
   org: ['MAIL_KEY_ALTERNATE'],
-  worker: ['MAIL_KEY_ALTERNATE', 'SMTP_PASSWORD'],
+  worker: ['MAIL_KEY_ALTERNATE', 'SMTP_PASSWORD', 'SENDGRID_API_KEY'],
 };
 const DATABASE_ROLES = ['auth', 'org', 'audit', 'worker', 'gateway', 'migrator'] as const;
 

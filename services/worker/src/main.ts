@@ -1,10 +1,10 @@
 import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
-import { deriveKey } from '@gatehouse/kit/crypto';
+import { deriveSealingKeys } from '@gatehouse/kit/crypto';
 import { runMain } from '@gatehouse/kit/main';
 import { connect } from '@gatehouse/kit/service';
 import { createApp } from './app.ts';
 import { Config } from './config.ts';
-import { smtpTransport } from './mail/transport.ts';
+import { createTransport } from './mail/create-transport.ts';
 import { startWorking } from './working.ts';
 
 const STOP_MS = 25_000;
@@ -20,21 +20,15 @@ await runMain(
       poolMax: config.WORKER_POOL_MAX,
       mainUrl: import.meta.url,
     });
-    const transport = smtpTransport({
-      host: config.SMTP_HOST,
-      port: config.SMTP_PORT,
-      security: config.SMTP_SECURITY,
-      user: config.SMTP_USER,
-      password: config.SMTP_PASSWORD,
-    });
-    const mailKey = deriveKey(config.MAIL_KEY, MAIL_SECRET.purpose);
+    const transport = createTransport(config);
+    const mailKeys = deriveSealingKeys(config.MAIL_KEY, config.MAIL_KEY_ALTERNATE, MAIL_SECRET.purpose);
     const working = startWorking({
       pool,
       clock,
       log,
       metrics,
       redis: { url: config.REDIS_URL, password: config.REDIS_PASSWORD },
-      mail: { transport, mailKey, publicUrl: config.PUBLIC_URL, from: config.MAIL_FROM },
+      mail: { transport, mailKeys, publicUrl: config.PUBLIC_URL, from: config.MAIL_FROM },
     });
     lifecycle.onStop('work', 'jobs', () => working.stop(), STOP_MS);
     lifecycle.onStop('connections', 'queues', () => working.disconnect());

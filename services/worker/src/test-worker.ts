@@ -8,7 +8,8 @@ import { enqueue } from '@gatehouse/kit/outbox';
 import type { TestDatabase } from '@gatehouse/testkit/database';
 import type { MailSink } from '@gatehouse/testkit/mail';
 import { z } from 'zod';
-import { smtpTransport } from './mail/transport.ts';
+import { smtpTransport } from './mail/smtp.ts';
+import type { Transport } from './mail/transport.ts';
 import { startWorking, type Working, type WorkingDeps } from './working.ts';
 
 export const PUBLIC_URL = 'https://gatehouse.test';
@@ -25,18 +26,23 @@ interface TestWorker extends Working {
 export function testWorker(
   db: TestDatabase,
   redisUrl: string,
-  sink: MailSink,
-  overrides: Partial<WorkingDeps> = {},
+  sink: Pick<MailSink, 'host' | 'port'>,
+  { transport, ...overrides }: Partial<WorkingDeps> & { transport?: Transport } = {},
 ): TestWorker {
   const metrics = createMetrics({ version: '0', revision: '0' });
-  const transport = smtpTransport({ host: sink.host, port: sink.port, security: 'none', timeoutMs: 1_000 });
+  const smtp = smtpTransport({ host: sink.host, port: sink.port, security: 'none', timeoutMs: 1_000 });
   const working = startWorking({
     pool: db.pool('worker'),
     clock: systemClock,
     log: quietLog,
     metrics,
     redis: { url: redisUrl },
-    mail: { transport, mailKey, publicUrl: PUBLIC_URL, from: 'Gatehouse <no-reply@gatehouse.test>' },
+    mail: {
+      transport: transport ?? smtp,
+      mailKeys: [mailKey],
+      publicUrl: PUBLIC_URL,
+      from: 'Gatehouse <no-reply@gatehouse.test>',
+    },
     retryDelaysMs: [50, 50, 50, 50],
     lostAfterMs: 300,
     sweepMs: 100,
@@ -75,10 +81,13 @@ const Row = z.object({
   attempts: z.number(),
   secret: z.instanceof(Buffer).nullable(),
   last_error: z.string().nullable(),
+  doubts: z.number(),
+  outcome: z.string().nullable(),
 });
 
 export function jobRow(db: TestDatabase, id: string) {
   return one(db.pool('admin'), Row)`
-    select j.finished_at, j.dead_at, j.dispatched_at, j.attempts, j.secret, j.last_error
+    select j.finished_at, j.dead_at, j.dispatched_at, j.attempts, j.secret, j.last_error, j.doubts,
+           j.outcome
     from events.jobs j where j.id = ${id}`;
 }

@@ -116,7 +116,7 @@ test('a mail whose link has expired is not sent', async () => {
   const { id } = await oweMail(db.pool('auth'), { expires_at: new Date(Date.now() - 1_000).toISOString() });
   started();
   await finished(id);
-  expect(await jobRow(db, id)).toMatchObject({ last_error: 'expired', secret: null });
+  expect(await jobRow(db, id)).toMatchObject({ outcome: 'expired', secret: null });
   expect(sink.mails).toHaveLength(0);
 });
 

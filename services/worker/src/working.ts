@@ -19,8 +19,11 @@ export interface WorkingDeps {
   mail: Omit<MailDeps, 'clock'>;
   /** Shorter in tests. */
   retryDelaysMs?: readonly number[];
+  attemptMs?: number;
+  leaseMs?: number;
   lostAfterMs?: number;
   sweepMs?: number;
+  nightly?: { pattern?: string; cleanUp?: () => Promise<void> };
 }
 
 export interface Working {
@@ -35,15 +38,26 @@ const MAIL_CONCURRENCY = 5;
 
 /** Starts everything that works in the background: the dispatcher, the workers of each queue, the schedule. */
 export function startWorking(deps: WorkingDeps): Working {
-  const { pool, clock, log, redis, mail, retryDelaysMs, lostAfterMs, sweepMs } = deps;
+  const { pool, clock, log, redis, mail, nightly = {} } = deps;
   const metrics = jobMetrics(deps.metrics, pool, clock);
   const producer = queueConnection({ ...redis, log }, { blocking: false });
   const consumer = queueConnection({ ...redis, log }, { blocking: true });
   const queues = new Map(QUEUES.map((name) => [name, openQueue(name, producer)]));
 
   const handlers = { 'mail.send': (run: Parameters<typeof sendMail>[1]) => sendMail({ ...mail, clock }, run) };
-  const runOwed = createRunner({ pool, clock, log, metrics, handlers, ...(retryDelaysMs ? { retryDelaysMs } : {}) });
-  const runScheduled = createScheduledTasks({ clock, metrics, cleanUp: () => cleanUp({ pool, clock, log }) });
+  const runOwed = createRunner({
+    pool,
+    clock,
+    log,
+    metrics,
+    handlers,
+    ...given(deps, ['retryDelaysMs', 'attemptMs', 'leaseMs']),
+  });
+  const runScheduled = createScheduledTasks({
+    clock,
+    metrics,
+    cleanUp: nightly.cleanUp ?? (() => cleanUp({ pool, clock, log })),
+  });
   const workers = [
     work({ queue: 'mail', connection: consumer, concurrency: MAIL_CONCURRENCY, handle: runOwed }),
     work({ queue: 'maintenance', connection: consumer, concurrency: 1, handle: runScheduled }),
@@ -54,10 +68,13 @@ export function startWorking(deps: WorkingDeps): Working {
     log,
     queues,
     beat: metrics.beat,
-    ...(lostAfterMs === undefined ? {} : { lostAfterMs }),
-    ...(sweepMs === undefined ? {} : { sweepMs }),
+    ...given(deps, ['lostAfterMs', 'sweepMs']),
   });
-  const schedule = keepSchedule({ queue: queues.get('maintenance') as Queue, log });
+  const schedule = keepSchedule({
+    queue: queues.get('maintenance') as Queue,
+    log,
+    ...(nightly.pattern ? { pattern: nightly.pattern } : {}),
+  });
 
   function disconnect(): void {
     for (const worker of workers) worker.disconnect().catch(() => undefined);
@@ -75,4 +92,10 @@ export function startWorking(deps: WorkingDeps): Working {
     },
     disconnect,
   };
+}
+
+/** Those of the options that were given: an absent one leaves the default. */
+function given<K extends keyof WorkingDeps>(deps: WorkingDeps, names: K[]): { [N in K]?: NonNullable<WorkingDeps[N]> } {
+  const entries = names.filter((name) => deps[name] !== undefined).map((name) => [name, deps[name]]);
+  return Object.fromEntries(entries) as { [N in K]?: NonNullable<WorkingDeps[N]> };
 }

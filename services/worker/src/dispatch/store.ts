@@ -14,19 +14,23 @@ export function lockDueJobs(tx: Tx, now: Date, limit: number): Promise<DueJob[]>
     for update skip locked`;
 }
 
-/** Locks jobs that were handed over before `before` and are due but not done: Redis may have lost them. */
+/**
+ * Locks jobs that are due but not done and that nobody works on: handed over before `before`, so that Redis may have
+ * lost them, or begun by a worker whose lease has ended, so that it died.
+ */
 export function lockLostJobs(
   tx: Tx,
   { now, before, limit }: { now: Date; before: Date; limit: number },
 ): Promise<DueJob[]> {
   return many(tx, DueJob)`
     select j.id, j.name, j.queue from events.jobs j
-    where j.dispatched_at < ${before} and j.finished_at is null and j.dead_at is null and j.run_after <= ${now}
+    where j.finished_at is null and j.dead_at is null and j.run_after <= ${now}
+      and (j.leased_until <= ${now} or (j.dispatched_at < ${before} and j.leased_until is null))
     order by j.dispatched_at
     limit ${limit}
     for update skip locked`;
 }
 
 export async function markDispatched(tx: Tx, ids: string[], now: Date): Promise<void> {
-  await run(tx)`update events.jobs set dispatched_at = ${now} where id = any (${ids}::uuid[])`;
+  await run(tx)`update events.jobs set dispatched_at = ${now}, leased_until = null where id = any (${ids}::uuid[])`;
 }

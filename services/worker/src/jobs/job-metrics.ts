@@ -1,4 +1,4 @@
-import { JOBS } from '@gatehouse/contracts/jobs';
+import { JOBS, Mail } from '@gatehouse/contracts/jobs';
 import type { Clock } from '@gatehouse/kit/clock';
 import type { Pool } from '@gatehouse/kit/db';
 import type { Metrics } from '@gatehouse/kit/metrics';
@@ -8,7 +8,9 @@ export const QUEUES = ['mail', 'maintenance'] as const;
 export type QueueName = (typeof QUEUES)[number];
 
 const TASKS = [...Object.keys(JOBS), 'maintenance.nightly'];
-const OUTCOMES = ['success', 'failure', 'expired'];
+/** `unknown`: whether it had its effect cannot be told. */
+const OUTCOMES = ['success', 'failure', 'expired', 'unknown'];
+const TEMPLATES = Mail.options.map(({ shape }) => shape.template.value);
 const BUCKETS = [0.05, 0.1, 0.5, 1, 5, 15, 30, 60, 300, 900, 3600];
 
 interface Task {
@@ -33,6 +35,11 @@ export function jobMetrics(metrics: Metrics, pool: Pool, clock: Clock) {
     help: 'Time an attempt took.',
     labels,
     buckets: BUCKETS,
+  });
+  const mails = metrics.counter({
+    name: 'job_mails_total',
+    help: 'Mails by template and by what became of them; attempts that are followed by another do not count.',
+    labels: { template: TEMPLATES, outcome: OUTCOMES },
   });
   const startLag = metrics.histogram({
     name: 'job_start_lag_seconds',
@@ -79,6 +86,11 @@ export function jobMetrics(metrics: Metrics, pool: Pool, clock: Clock) {
 
   return {
     beat: () => heartbeat.set(clock().getTime() / 1000),
+    /** Counts what became of a job in the end. */
+    ended({ name, payload }: { name: string; payload: unknown }, outcome: string): void {
+      const template = String((payload as { template?: unknown } | null)?.template);
+      if (name === 'mail.send' && (TEMPLATES as string[]).includes(template)) mails.inc({ template, outcome });
+    },
     /** Counts an attempt from here to the call of what it returns. */
     started({ queue, name, run_after }: Task, now: Date): (outcome: string) => void {
       const task = TASKS.includes(name) ? name : '__unknown__';

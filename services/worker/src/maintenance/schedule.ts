@@ -10,25 +10,26 @@ const RETRY_MS = 5 * 60_000;
 const ATTEMPTS = 3;
 
 /** Makes sure that the schedule is in Redis, one for all workers; asked for again and again, since Redis may lose it. */
-export async function ensureSchedule(queue: Queue): Promise<void> {
+export async function ensureSchedule(queue: Queue, pattern = PATTERN): Promise<void> {
   if (await queue.getJobScheduler(NIGHTLY)) return;
   const opts = { attempts: ATTEMPTS, backoff: { type: 'custom' }, stackTraceLimit: 0 };
-  await queue.upsertJobScheduler(NIGHTLY, { pattern: PATTERN, tz: 'UTC' }, { name: NIGHTLY, data: {}, opts });
+  await queue.upsertJobScheduler(NIGHTLY, { pattern, tz: 'UTC' }, { name: NIGHTLY, data: {}, opts });
 }
 
 interface ScheduleDeps {
   queue: Queue;
   log: Logger;
   everyMs?: number;
+  pattern?: string;
 }
 
 const EVERY_MS = 60_000;
 
 /** Keeps the schedule in place until stopped. */
-export function keepSchedule({ queue, log, everyMs = EVERY_MS }: ScheduleDeps) {
+export function keepSchedule({ queue, log, everyMs = EVERY_MS, pattern = PATTERN }: ScheduleDeps) {
   let missing = false;
   const ensure = () =>
-    ensureSchedule(queue).then(
+    ensureSchedule(queue, pattern).then(
       () => {
         missing = false;
       },
