@@ -1,6 +1,10 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { z } from 'zod';
 
 export { EmailAddress } from '@gatehouse/kit/email';
+
+/** An address as it is stored, in an answer. */
+export const StoredEmail = z.email({ pattern: z.regexes.html5Email });
 
 /** The network that a client's address stands for in budgets: /24 of IPv4, /64 of IPv6, whatever its spelling. */
 export function networkOf(address: string): string {

@@ -23,6 +23,10 @@ test('tells who is signed in, and no more than that', async () => {
     name: 'Uma User',
     role: 'user',
     email_verified: false,
+    password_set: true,
+    amr: expect.arrayContaining(['pwd']),
+    authenticated_at: expect.stringMatching(/Z$/),
+    pending_email: null,
     created_at: expect.stringMatching(/Z$/),
   });
 });

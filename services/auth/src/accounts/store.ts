@@ -1,5 +1,5 @@
 import { PlatformRole } from '@gatehouse/contracts/identity';
-import { type Db, maybe, run, type Tx, violates } from '@gatehouse/kit/db';
+import { type Db, many, maybe, run, type Tx, violates } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { z } from 'zod';
 
@@ -11,6 +11,11 @@ const User = z.object({
   status: z.enum(['active', 'disabled', 'deleted']),
   password_hash: z.string().nullable(),
   email_verified_at: z.date().nullable(),
+  /** Until then a registration may be confirmed that is no account yet; null for every account. */
+  confirm_by: z.date().nullable(),
+  password_reset_required: z.boolean(),
+  disabled_at: z.date().nullable(),
+  deletion_due_at: z.date().nullable(),
   created_at: z.date(),
 });
 export type User = z.infer<typeof User>;
@@ -18,24 +23,27 @@ export type User = z.infer<typeof User>;
 /** The account of a normalised address; a deleted one has none. */
 export function findUserByEmail(db: Db, email: string): Promise<User | undefined> {
   return maybe(db, User)`
-    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.created_at
+    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
+      u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.email = ${email} and u.status <> 'deleted'`;
 }
 
 export function findUser(db: Db, userId: string): Promise<User | undefined> {
   return maybe(db, User)`
-    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.created_at
+    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
+      u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.id = ${userId} and u.status <> 'deleted'`;
 }
 
 /** Locks a user's row: whatever else changes the account or opens a session for it waits. */
 export function lockUser(tx: Tx, userId: string): Promise<User | undefined> {
   return maybe(tx, User)`
-    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.created_at
+    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
+      u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.id = ${userId} for no key update`;
 }
 
-type NewUser = Pick<User, 'id' | 'email' | 'name' | 'role'> & { password_hash: string; now: Date };
+type NewUser = Pick<User, 'id' | 'email' | 'name' | 'role' | 'password_hash'> & { now: Date };
 
 export async function insertUser(tx: Tx, { id, email, name, role, password_hash, now }: NewUser): Promise<void> {
   try {
@@ -51,11 +59,11 @@ export async function insertUser(tx: Tx, { id, email, name, role, password_hash,
 /** Inserts unless the address has an account; tells whether it did. Waits for whoever inserts the same one. */
 export async function insertUserIfFree(
   tx: Tx,
-  { id, email, name, role, password_hash, now }: NewUser,
+  { id, email, name, role, password_hash, confirm_by, now }: NewUser & Pick<User, 'confirm_by'>,
 ): Promise<boolean> {
   const inserted = await run(tx)`
-    insert into auth.users (id, email, name, role, password_hash, created_at, updated_at)
-    values (${id}, ${email}, ${name}, ${role}, ${password_hash}, ${now}, ${now})
+    insert into auth.users (id, email, name, role, password_hash, confirm_by, created_at, updated_at)
+    values (${id}, ${email}, ${name}, ${role}, ${password_hash}, ${confirm_by}, ${now}, ${now})
     on conflict (email) where status <> 'deleted' do nothing`;
   return inserted === 1;
 }
@@ -68,22 +76,67 @@ export async function updatePasswordHash(tx: Tx, userId: string, hash: string, n
   await run(tx)`update auth.users u set password_hash = ${hash}, updated_at = ${now} where u.id = ${userId}`;
 }
 
-interface Confirmation {
-  user_id: string;
-  email: string;
-  name: string;
-  password_hash: string;
-  now: Date;
+/** A new password lifts the order to choose one. */
+export async function setPassword(tx: Tx, userId: string, hash: string, now: Date): Promise<void> {
+  await run(tx)`
+    update auth.users u set password_hash = ${hash}, password_reset_required = false, updated_at = ${now}
+    where u.id = ${userId}`;
 }
 
-/** Turns a guest into a user, as long as the account still has the address that was confirmed. */
-export async function confirmGuest(
-  tx: Tx,
-  { user_id, email, name, password_hash, now }: Confirmation,
-): Promise<boolean> {
-  const confirmed = await run(tx)`
+/** What a proof of the mailbox makes of an account: a guest becomes a user. The caller holds the row. */
+export async function markVerified(tx: Tx, userId: string, now: Date): Promise<void> {
+  await run(tx)`
     update auth.users u
-    set role = 'user', email_verified_at = ${now}, name = ${name}, password_hash = ${password_hash}, updated_at = ${now}
-    where u.id = ${user_id} and u.email = ${email} and u.role = 'guest' and u.status = 'active'`;
-  return confirmed === 1;
+    set email_verified_at = ${now}, role = case when u.role = 'guest' then 'user' else u.role end,
+      confirm_by = null, updated_at = ${now}
+    where u.id = ${userId}`;
+}
+
+/** Gives the account another address, which has just been proved. */
+export async function updateEmail(tx: Tx, userId: string, email: string, now: Date): Promise<void> {
+  try {
+    await run(tx)`
+      update auth.users u set email = ${email}, email_verified_at = ${now}, updated_at = ${now} where u.id = ${userId}`;
+  } catch (error) {
+    if (!violates(error, 'users_email_key')) throw error;
+    throw new AppError('auth.account_taken', 'The address cannot be used any more.', { cause: error });
+  }
+}
+
+/** Drops a registration that nobody confirmed, for somebody who has proved to own its address. */
+export async function discardClaim(tx: Tx, email: string, now: Date): Promise<void> {
+  await run(tx)`
+    update auth.users u
+    set status = 'deleted', email = 'deleted-' || u.id || '@invalid', name = 'Deleted', password_hash = null,
+      confirm_by = null, updated_at = ${now}
+    where u.email = ${email} and u.status <> 'deleted' and u.role = 'guest' and u.confirm_by is not null`;
+}
+
+export async function closeUser(tx: Tx, userId: string, { due, now }: { due: Date; now: Date }): Promise<void> {
+  await run(tx)`
+    update auth.users u set status = 'disabled', deletion_due_at = ${due}, updated_at = ${now} where u.id = ${userId}`;
+}
+
+/** A closing account is kept; one that was disabled before it closed stays so. */
+export async function reopenUser(tx: Tx, userId: string, now: Date): Promise<void> {
+  await run(tx)`
+    update auth.users u
+    set status = case when u.disabled_at is null then 'active' else 'disabled' end, deletion_due_at = null,
+      updated_at = ${now}
+    where u.id = ${userId}`;
+}
+
+const Id = z.object({ id: z.uuid() });
+
+/** Organizations with other members that would be left without an owner. */
+export async function listSoleOwnerships(tx: Tx, userId: string): Promise<string[]> {
+  const organizations = await many(tx, Id)`select o.id from org.sole_owner_of(${userId}::uuid) as o (id)`;
+  return organizations.map(({ id }) => id);
+}
+
+/** Whether the platform has an active administrator beside this one; holds all of them until the commit. */
+export async function hasOtherAdmin(tx: Tx, userId: string): Promise<boolean> {
+  const admins = await many(tx, Id)`
+    select u.id from auth.users u where u.role = 'admin' and u.status = 'active' order by u.id for no key update`;
+  return admins.some(({ id }) => id !== userId);
 }

@@ -1,10 +1,11 @@
 import { randomToken, sha256 } from '@gatehouse/kit/crypto';
-import type { Tx } from '@gatehouse/kit/db';
+import type { Db, Tx } from '@gatehouse/kit/db';
 import type { Deps } from '../deps.ts';
-import { deleteTokens, insertToken, takeToken } from './store.ts';
+import { deleteTokens, findToken, insertToken, takeToken } from './store.ts';
 
 /** What a link in a mail may be good for. */
 export type Purpose =
+  | 'verify_address'
   | 'password_reset'
   | 'unlock'
   | 'not_me'
@@ -28,6 +29,14 @@ export async function issueToken({ clock }: Pick<Deps, 'clock'>, tx: Tx, { lifeM
   const expires_at = new Date(now.getTime() + lifeMs);
   await insertToken(tx, { data: {}, ...issue, token_hash: sha256(token), now, expires_at });
   return { token, expires_at };
+}
+
+/**
+ * What a token stands for, as long as it is good; it stays so. The row of its user is locked before it is used up: in this
+ * order everywhere, so that no two transactions wait for each other.
+ */
+export function peekToken({ clock }: Pick<Deps, 'clock'>, db: Db, purpose: Purpose, token: string) {
+  return findToken(db, purpose, sha256(token), clock());
 }
 
 /** Uses a token up: of many at one instant one gets what it stands for, the others and later ones undefined. */

@@ -1,4 +1,4 @@
-import { maybe, run, type Tx } from '@gatehouse/kit/db';
+import { type Db, maybe, run, type Tx } from '@gatehouse/kit/db';
 import { z } from 'zod';
 
 const Taken = z.object({
@@ -20,6 +20,12 @@ export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
   await run(tx)`
     insert into auth.action_tokens (token_hash, purpose, user_id, email, data, created_at, expires_at)
     values (${token_hash}, ${purpose}, ${user_id}, ${email}, ${JSON.stringify(data)}::jsonb, ${now}, ${expires_at})`;
+}
+
+export function findToken(db: Db, purpose: string, tokenHash: Buffer, now: Date): Promise<Taken | undefined> {
+  return maybe(db, Taken)`
+    select t.user_id, t.email, t.data from auth.action_tokens t
+    where t.token_hash = ${tokenHash} and t.purpose = ${purpose} and t.expires_at > ${now}`;
 }
 
 export function takeToken(tx: Tx, purpose: string, tokenHash: Buffer, now: Date): Promise<Taken | undefined> {

@@ -8,3 +8,8 @@ export async function deleteVerificationsOf(tx: Tx, userId: string): Promise<voi
 export async function deleteEmailChangeOf(tx: Tx, userId: string): Promise<void> {
   await run(tx)`delete from auth.email_changes c where c.user_id = ${userId}`;
 }
+
+/** The door of org: what was mailed to the address is not enough any more to accept an invitation. */
+export async function cancelInvitationLinks(tx: Tx, email: string): Promise<void> {
+  await run(tx)`select org.cancel_invitation_links(${email})`;
+}

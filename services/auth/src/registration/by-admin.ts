@@ -15,7 +15,7 @@ export interface AdminRegistration {
   org_id: string;
 }
 
-type Rejection = 'address_taken' | 'password_weak' | 'organization_unknown';
+type Rejection = 'address_taken' | 'password_weak' | 'organization_unknown' | 'no_place' | 'domain_refused';
 
 /**
  * An owner or admin makes an account in the organization: a viewer, whatever is asked for. Who administers an
@@ -59,6 +59,8 @@ async function tellRefused(deps: Deps, actor: UserActor, { email }: AdminRegistr
   if (code === 'access.denied') deps.metrics.registrations.inc({ outcome: 'rejected', reason: 'denied' });
   const reasons: Partial<Record<string, Rejection>> = {
     'auth.account_taken': 'address_taken',
+    'org.domain_refused': 'domain_refused',
+    'org.member_limit_reached': 'no_place',
     'org.not_found': 'organization_unknown',
     'request.invalid': 'password_weak',
   };

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
-import { open } from '@gatehouse/kit/crypto';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { elsewhere, mailsTo as owedTo, shapeOf } from '../mails/testing.ts';
 import { type AuthUnderTest, PASSWORD, sessionOf, startAuth } from '../testing.ts';
 
 const OTHER_PASSWORD = 'quiet lamps over a narrow river';
@@ -23,28 +22,18 @@ const login = (email: string, password: string = PASSWORD) =>
   auth.anonymous.post('/api/auth/login', { email, password });
 const verify = (token: string) => auth.anonymous.post('/api/auth/email/verify', { token });
 
-interface MailJob {
-  payload: { template: string; to: string; params: { name: string }; expires_at?: string };
-  secret: Buffer | null;
-}
-const mailsTo = (email: string) =>
-  auth.rows<MailJob>(`select payload, secret from events.jobs where payload->>'to' = $1 order by created_at, id`, [
-    email,
-  ]);
+const mailsTo = (email: string) => owedTo(auth, email);
 async function tokensSentTo(email: string): Promise<string[]> {
-  const mails = await mailsTo(email);
-  return mails.flatMap(({ secret }) =>
-    secret ? [open(auth.deps.secrets.mail, secret, MAIL_SECRET.aad).toString()] : [],
-  );
+  return (await mailsTo(email)).flatMap(({ secret }) => secret ?? []);
 }
 
-test('registers a guest, who becomes a user with the token from the mail', async () => {
+test('registers whoever asks, who becomes a user with the token from the mail', async () => {
   const email = address();
 
   const answer = await register(email);
 
   expect(answer).toMatchObject({ status: 202, body: { status: 'mail_sent' } });
-  expect((await login(email)).body.user.role).toBe('guest');
+  expect((await login(email)).status).toBe(401);
   const [mail] = await mailsTo(email);
   expect(mail?.payload).toMatchObject({ template: 'verify-address', params: { name: 'Olga Open' } });
   const [token = ''] = await tokensSentTo(email);
@@ -69,8 +58,7 @@ test('S001 a known address gets the same answer, no row, and its owner a mail', 
 
   const known = await register(user.email, OTHER_PASSWORD);
 
-  const shape = ({ status, body, headers }: typeof known) => ({ status, body, names: [...headers.keys()].sort() });
-  expect(shape(known)).toEqual(shape(fresh));
+  expect(shapeOf(known)).toEqual(shapeOf(fresh));
   expect(await auth.rows('select count(*)::int - 1 as total from auth.users')).toEqual([
     { total: Number((before[0] as { count: unknown }).count) },
   ]);
@@ -81,10 +69,24 @@ test('S001 a known address gets the same answer, no row, and its owner a mail', 
   expect((await login(user.email)).status).toBe(200);
 });
 
+test('S001 S021 nobody signs in before the address is confirmed, and the answer is that of any wrong password', async () => {
+  const email = address();
+  await register(email);
+  const known = await auth.user();
+
+  const unconfirmed = await login(email);
+
+  expect(unconfirmed.status).toBe(401);
+  expect(shapeOf(unconfirmed)).toEqual(shapeOf(await login(known.email, OTHER_PASSWORD)));
+  expect(shapeOf(unconfirmed)).toEqual(shapeOf(await login(address())));
+  expect(await auth.rows('select password_hash from auth.users where email = $1', [email])).toEqual([
+    { password_hash: null },
+  ]);
+});
+
 test('S021 who registers an address first gains nothing when its owner confirms it', async () => {
   const email = address();
   await register(email, OTHER_PASSWORD);
-  const attacker = sessionOf(auth, await login(email, OTHER_PASSWORD));
   await register(email, PASSWORD);
   const [attackers = '', owners = ''] = await tokensSentTo(email);
 
@@ -92,9 +94,84 @@ test('S021 who registers an address first gains nothing when its owner confirms 
 
   expect((await login(email, OTHER_PASSWORD)).status).toBe(401);
   expect((await login(email)).status).toBe(200);
-  const fact = await auth.as({ kind: 'service', sub: 'gateway' }).get(`/internal/sessions/${attacker.session_id}`);
-  expect(fact.body.active).toBe(false);
   expect((await verify(attackers)).status).toBe(400);
+});
+
+describe('another mail to confirm an address', () => {
+  const resend = (email: string) => elsewhere(auth).post('/api/auth/email/resend', { email });
+
+  test('carries the registration, and either link confirms it', async () => {
+    for (const used of [0, 1]) {
+      const email = address();
+      await register(email);
+      expect(await resend(email)).toMatchObject({ status: 202, body: { status: 'mail_sent' } });
+      const tokens = await tokensSentTo(email);
+      expect(tokens).toHaveLength(2);
+      expect((await verify(tokens[used] ?? '')).status).toBe(204);
+      expect((await login(email)).status).toBe(200);
+      expect((await verify(tokens[1 - used] ?? '')).status).toBe(400);
+    }
+  });
+
+  test('is still to be had when the first link has run out', async () => {
+    const email = address();
+    await register(email);
+    auth.clock.advance(2 * 3_600_000);
+    await resend(email);
+    const [late = '', fresh = ''] = await tokensSentTo(email);
+    expect((await verify(late)).status).toBe(400);
+    expect((await verify(fresh)).status).toBe(204);
+    expect((await login(email)).status).toBe(200);
+  });
+
+  test('S021 asks for a new password where two have registered the address', async () => {
+    const email = address();
+    await register(email);
+    await register(email, OTHER_PASSWORD);
+    await resend(email);
+    const mails = await mailsTo(email);
+    expect(mails.map(({ payload }) => payload.template)).toEqual([
+      'verify-address',
+      'verify-address',
+      'password-reset',
+    ]);
+    const reset = await auth.anonymous.post('/api/auth/password/reset', {
+      token: mails[2]?.secret,
+      new_password: 'seven green boats at anchor',
+    });
+    expect(reset.status).toBe(204);
+    expect((await login(email, OTHER_PASSWORD)).status).toBe(401);
+    expect((await login(email)).status).toBe(401);
+    expect((await login(email, 'seven green boats at anchor')).body.user.role).toBe('user');
+    for (const { secret } of mails.slice(0, 2)) expect((await verify(secret ?? '')).status).toBe(400);
+  });
+
+  test('confirms an account that was made otherwise, keeps its password and makes a guest a user', async () => {
+    const guest = await auth.user({ role: 'guest' });
+    const session = sessionOf(auth, await login(guest.email));
+    await resend(guest.email);
+    const [token = ''] = await tokensSentTo(guest.email);
+    expect((await verify(token)).status).toBe(204);
+    expect((await verify(token)).status).toBe(400);
+    expect((await login(guest.email)).body.user.role).toBe('user');
+    const fact = await auth.as({ kind: 'service', sub: 'gateway' }).get(`/internal/sessions/${session.session_id}`);
+    expect(fact.body.active).toBe(false);
+  });
+
+  test('S001 S063 looks the same for every address and sends nothing to one that needs none', async () => {
+    const verified = await auth.user();
+    await auth.rows('update auth.users set email_verified_at = now() where id = $1', [verified.id]);
+    const disabled = await auth.user({ status: 'disabled' });
+    const pending = address();
+    await register(pending);
+    const answers = [pending, verified.email, disabled.email, address()].map(async (email) =>
+      shapeOf(await resend(email)),
+    );
+    const [first, ...others] = await Promise.all(answers);
+    for (const other of others) expect(other).toEqual(first);
+    expect(await mailsTo(verified.email)).toEqual([]);
+    expect(await mailsTo(disabled.email)).toEqual([]);
+  });
 });
 
 test('S066 a token is good once, for half an hour, and for the address it was sent to', async () => {
@@ -144,12 +221,29 @@ test('one source registers thirty an hour at most', async () => {
 });
 
 test('a guest reads and signs out, and changes nothing', async () => {
-  const email = address();
-  await register(email);
+  const { email } = await auth.user({ role: 'guest' });
   const guest = sessionOf(auth, await login(email));
   expect((await guest.get('/api/auth/me')).status).toBe(200);
   expect((await guest.patch('/api/auth/me', { name: 'Other' })).status).toBe(403);
+  expect((await guest.post('/api/auth/email/change', { new_email: address() })).status).toBe(403);
   expect((await guest.post('/api/auth/logout')).status).toBe(204);
+});
+
+test('a registration that nobody confirms is gone after seven days, and an unconfirmed account is not', async () => {
+  const email = address();
+  await register(email);
+  const guest = await auth.user({ role: 'guest' });
+  const clean = async (days: number) => {
+    const now = new Date(auth.clock().getTime() + days * 86_400_000);
+    await auth.database.pool('worker').pg.query('select auth.cleanup_accounts($1)', [now]);
+  };
+  const left = () =>
+    auth.rows('select email from auth.users where email = any($1) order by email', [[email, guest.email]]);
+  await clean(6.9);
+  expect(await left()).toHaveLength(2);
+  await clean(7.1);
+  expect(await left()).toEqual([{ email: guest.email }]);
+  expect((await register(email)).status).toBe(202);
 });
 
 test('no token lies anywhere in the clear', async () => {

@@ -1,24 +1,16 @@
-import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
 import type { Actor } from '@gatehouse/kit/actor';
-import { randomToken, seal, sha256 } from '@gatehouse/kit/crypto';
+import { randomToken, sha256 } from '@gatehouse/kit/crypto';
 import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
-import { enqueue, publish } from '@gatehouse/kit/outbox';
-import {
-  accountLabel,
-  confirmGuest,
-  findUserByEmail,
-  insertUserIfFree,
-  lockUser,
-  type User,
-} from '../accounts/accounts.ts';
+import { publish } from '@gatehouse/kit/outbox';
+import { accountLabel, findUserByEmail, insertUserIfFree, type User } from '../accounts/accounts.ts';
 import { networkOf } from '../addresses.ts';
-import { spend, trySpend } from '../budgets/budgets.ts';
+import { spend } from '../budgets/budgets.ts';
 import type { Deps } from '../deps.ts';
+import { mailNews, mailSecret, mayMail } from '../mails/mails.ts';
 import { assertStrong } from '../passwords/passwords.ts';
-import { endSessionsOf } from '../sessions/sessions.ts';
-import { deleteVerifications, insertVerification, takeVerification } from './store.ts';
+import { insertVerification } from './store.ts';
 
 export interface OpenRegistration {
   email: string;
@@ -26,38 +18,45 @@ export interface OpenRegistration {
   password: string;
 }
 
-interface Claim extends OpenRegistration {
+interface Claim extends Omit<OpenRegistration, 'password'> {
   password_hash: string;
   now: Date;
 }
 
 const LINK_LIFE_MS = 30 * 60_000;
+const CLAIM_LIFE_MS = 7 * 86_400_000;
 const REGISTRATIONS_PER_NETWORK = { limiter: 'registration_network', max: 30, windowSeconds: 3600 } as const;
-const MAILS_PER_ADDRESS = { limiter: 'confirmation_mail', max: 3, windowSeconds: 3600 } as const;
 
 /**
- * Registers whoever asks, as a guest until the address is confirmed. Known and unknown addresses get the same work and
- * the same answer; what differs is only the mail, which the owner of the address reads.
+ * Registers whoever asks. Known and unknown addresses get the same work and the same answer; what differs is only the
+ * mail, which the owner of the address reads. Until the link of that mail is used the account has no password, so that
+ * a sign-in cannot tell either whether the address was free.
  */
 export async function registerOpenly(deps: Deps, actor: Actor, request: OpenRegistration): Promise<void> {
   deps.hasher.assertRoom();
   await assertAdmissible(deps, actor, request);
-  const claim = { ...request, password_hash: await deps.hasher.hash(request.password), now: deps.clock() };
-  const mayMail = (await trySpend(deps, { ...MAILS_PER_ADDRESS, subject: request.email })) === undefined;
+  const { email, name, password } = request;
+  const claim = { email, name, password_hash: await deps.hasher.hash(password), now: deps.clock() };
+  const mailed = await mayMail(deps, email);
   const isNew = await transaction(deps.pool, async (tx) => {
-    const guest = await findOrInsertGuest(tx, claim);
-    await tell(deps, tx, actor, guest);
-    if (mayMail) await mail(deps, tx, guest.user, claim);
-    return guest.isNew;
+    const found = await findOrInsertClaim(tx, claim);
+    await tell(deps, tx, actor, found);
+    if (mailed) await mail(deps, tx, found.user, claim);
+    return found.isNew;
   });
   deps.metrics.registrations.inc(
     isNew ? { outcome: 'success', reason: 'ok' } : { outcome: 'rejected', reason: 'address_taken' },
   );
 }
 
+/** Counts a registration of a network; throws `rate_limited` beyond thirty an hour. */
+export function spendRegistration(deps: Deps, actor: Actor): Promise<void> {
+  return spend(deps, { ...REGISTRATIONS_PER_NETWORK, subject: networkOf(actor.address) });
+}
+
 async function assertAdmissible(deps: Deps, actor: Actor, { email, name, password }: OpenRegistration): Promise<void> {
   try {
-    await spend(deps, { ...REGISTRATIONS_PER_NETWORK, subject: networkOf(actor.address) });
+    await spendRegistration(deps, actor);
     assertStrong(deps, password, [email, name]);
   } catch (error) {
     if (!(error instanceof AppError) || error.status >= 500) throw error;
@@ -77,53 +76,32 @@ function tell(deps: Deps, tx: Tx, actor: Actor, { user, isNew }: { user: User; i
   return publish(tx, actor, 'auth.registration_refused.v1', refused, { target, outcome: 'denied' });
 }
 
-async function findOrInsertGuest(tx: Tx, { email, name, password_hash, now }: Claim) {
+async function findOrInsertClaim(tx: Tx, { email, name, now }: Claim) {
+  const confirm_by = new Date(now.getTime() + CLAIM_LIFE_MS);
   const id = newId();
-  const isNew = await insertUserIfFree(tx, { id, email, name, role: 'guest', password_hash, now });
+  const isNew = await insertUserIfFree(tx, { id, email, name, role: 'guest', password_hash: null, confirm_by, now });
   const user = await findUserByEmail(tx, email);
   if (!user) throw new AppError('conflict', 'The account is being deleted. Try again.');
   return { user, isNew };
 }
 
 /** A link for whoever may still confirm the address; for the owner of an account the news that somebody tried. */
-async function mail({ secrets }: Deps, tx: Tx, user: User, { email, name, password_hash, now }: Claim): Promise<void> {
-  if (user.role !== 'guest') {
-    await enqueue(tx, 'mail.send', { template: 'address-taken', to: email, params: { name: user.name } });
-    return;
-  }
-  const token = randomToken();
-  const expires_at = new Date(now.getTime() + LINK_LIFE_MS);
-  await insertVerification(tx, {
-    token_hash: sha256(token),
-    user_id: user.id,
-    email,
-    name,
-    password_hash,
-    now,
-    expires_at,
-  });
-  await enqueue(
-    tx,
-    'mail.send',
-    { template: 'verify-address', to: email, params: { name }, expires_at: expires_at.toISOString() },
-    { secret: seal(secrets.mail, token, MAIL_SECRET.aad) },
-  );
+async function mail(deps: Deps, tx: Tx, user: User, { email, name, password_hash, now }: Claim): Promise<void> {
+  if (user.confirm_by === null)
+    return mailNews(tx, { template: 'address-taken', to: email, params: { name: user.name } });
+  return mailVerification(deps, tx, { user_id: user.id, email, name, password_hash, now });
 }
 
-/**
- * Confirms an address with the token from the mail. The password of the registration that the token belongs to becomes
- * the account's; sessions that were opened with another one end.
- */
-export function confirmAddress(deps: Deps, actor: Actor, token: string): Promise<void> {
-  return transaction(deps.pool, async (tx) => {
-    const now = deps.clock();
-    const claim = await takeVerification(tx, sha256(token), now);
-    const user = claim && (await lockUser(tx, claim.user_id));
-    if (!claim || !user || !(await confirmGuest(tx, { ...claim, now })))
-      throw new AppError('auth.token_refused', 'The link is not valid any more.');
-    await deleteVerifications(tx, user.id);
-    const owner = { ...actor, kind: 'user' as const, user_id: user.id };
-    await publish(tx, owner, 'auth.email_verified.v1', { user_id: user.id }, { target: { type: 'user', id: user.id } });
-    await endSessionsOf(deps, tx, owner, user.id, 'address_confirmed');
-  });
+/** Sends a link that confirms the address and makes the name and password of its registration the account's. */
+export async function mailVerification(
+  deps: Deps,
+  tx: Tx,
+  { now, ...registration }: { user_id: string; email: string; name: string; password_hash: string; now: Date },
+): Promise<void> {
+  const token = randomToken();
+  const expires_at = new Date(now.getTime() + LINK_LIFE_MS);
+  await insertVerification(tx, { token_hash: sha256(token), ...registration, now, expires_at });
+  const { email: to, name } = registration;
+  const until = expires_at.toISOString();
+  await mailSecret(deps, tx, { template: 'verify-address', to, params: { name }, expires_at: until }, token);
 }
