@@ -20,6 +20,7 @@ export const ERRORS = {
 
   'auth.account_not_found': { status: 404, title: 'Account not found' },
   'auth.account_taken': { status: 409, title: 'The address already has an account' },
+  'auth.address_unverified': { status: 409, title: 'The address is not confirmed' },
   'auth.challenge_refused': { status: 401, title: 'The sign-in was not completed in time' },
   'auth.code_refused': { status: 401, title: 'The code is not valid' },
   'auth.device_not_found': { status: 404, title: 'Device not found' },

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { ACCESS_EVENTS } from './events/access.ts';
 import { AUTH_EVENTS } from './events/auth.ts';
+import { FACTOR_EVENTS } from './events/factors.ts';
 import { ORG_EVENTS } from './events/org.ts';
 import { WORK_EVENTS } from './events/work.ts';
 
@@ -12,10 +13,13 @@ export interface EventDefinition {
 }
 
 /** Every event that the platform records, by versioned name; `data` holds ids and old and new values, no secret. */
-export const EVENTS = { ...ACCESS_EVENTS, ...AUTH_EVENTS, ...ORG_EVENTS, ...WORK_EVENTS } as const satisfies Record<
-  string,
-  EventDefinition
->;
+export const EVENTS = {
+  ...ACCESS_EVENTS,
+  ...AUTH_EVENTS,
+  ...FACTOR_EVENTS,
+  ...ORG_EVENTS,
+  ...WORK_EVENTS,
+} as const satisfies Record<string, EventDefinition>;
 
 export type EventType = keyof typeof EVENTS;
 export type EventData<T extends EventType> = z.infer<(typeof EVENTS)[T]['data']>;

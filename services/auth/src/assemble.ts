@@ -72,6 +72,8 @@ export async function assemble({ config, metrics, ...parts }: Parts): Promise<De
     }),
     secrets: {
       sessions: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'session keys'),
+      factors: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'second factor seeds'),
+      codes: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'one-time codes'),
       budgets: deriveKey(config.JWT_SECRET, 'guess budgets'),
       mail: deriveSealingKeys(config.MAIL_KEY, config.MAIL_KEY_ALTERNATE, MAIL_SECRET.purpose),
     },

@@ -21,5 +21,5 @@ export interface Deps {
   hasher: Hasher;
   keyring: Keyring;
   /** One key for each purpose, derived from the secrets of the deployment. */
-  secrets: { sessions: SealingKeys; budgets: Buffer; mail: SealingKeys };
+  secrets: { sessions: SealingKeys; factors: SealingKeys; codes: SealingKeys; budgets: Buffer; mail: SealingKeys };
 }

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import { readClient } from '../devices/devices.ts';
 import { Password } from '../passwords/passwords.ts';
 import { SessionWish, sessionMode, tokenAnswer } from '../sessions/cookie-mode.ts';
-import { SignedIn } from '../sign-in/sign-in.ts';
+import { SignInAnswer } from '../sign-in/sign-in.ts';
 import { login } from './login.ts';
 
 export function loginRoutes(deps: Deps): Endpoint[] {
@@ -13,9 +13,12 @@ export function loginRoutes(deps: Deps): Endpoint[] {
     endpoint({
       post: '/api/auth/login',
       summary: 'Sign in with e-mail address and password',
+      description:
+        'Answers with the tokens of a session or, where a second factor is asked for, with a challenge that ends at ' +
+        '`/api/auth/challenge/verify`: `methods` says what can be proved, `enrol` what has to be set up first.',
       permission: 'public',
       body: z.strictObject({ email: EmailAddress, password: Password, session: SessionWish }),
-      answers: { 200: SignedIn },
+      answers: { 200: SignInAnswer },
       errors: [
         'auth.invalid_credentials',
         'auth.origin_refused',

@@ -1,14 +1,20 @@
 import type { AuthenticationMethod } from '@gatehouse/contracts/identity';
 import type { Actor } from '@gatehouse/kit/actor';
 import type { Tx } from '@gatehouse/kit/db';
-import { publish } from '@gatehouse/kit/outbox';
-import type { z } from 'zod';
-import { Profile, type User } from '../accounts/accounts.ts';
+import { z } from 'zod';
+import type { User } from '../accounts/accounts.ts';
+import { openChallenge, SecondFactorNeeded } from '../challenges/challenges.ts';
 import type { Deps } from '../deps.ts';
-import { type Client, recognizeDevice } from '../devices/devices.ts';
-import { startSession, Tokens } from '../sessions/sessions.ts';
+import { type Client, findDevice, recognizeDevice } from '../devices/devices.ts';
+import { suffices } from '../factors/enrolment.ts';
+import { listFactors } from '../factors/factors.ts';
+import { openSession, SignedIn } from './open-session.ts';
+import { mustHaveSecondFactor } from './policy.ts';
 
-export const SignedIn = Tokens.extend({ user: Profile });
+export { SignedIn } from './open-session.ts';
+
+/** What every way in answers: a session, or what is missing for one. */
+export const SignInAnswer = z.union([SignedIn, SecondFactorNeeded]);
 
 /** What was proved so far, and from where. */
 export interface Proof {
@@ -18,13 +24,13 @@ export interface Proof {
 
 /** The answer of every way in: its body, and the cookies that go with it. */
 export interface SignIn {
-  body: z.input<typeof SignedIn>;
+  body: z.input<typeof SignedIn> | SecondFactorNeeded;
   cookies: string[];
 }
 
 /**
  * The end of every way in. The caller's transaction holds the user's row and has seen that the account is active and
- * what it proved; this opens the session.
+ * what it proved; this opens the session, unless a second factor is to be proved or set up first.
  */
 export async function completeSignIn(
   deps: Deps,
@@ -34,11 +40,20 @@ export async function completeSignIn(
   { amr, client }: Proof,
 ): Promise<SignIn> {
   const owner = { ...actor, kind: 'user' as const, user_id: user.id, role: user.role };
+  const factors = await listFactors(tx, user.id);
+  const trusted = suffices(user, factors) && (await findDevice(deps, tx, user.id, client))?.trusted === true;
+  const kind =
+    factors.length > 0 ? 'verify' : (await mustHaveSecondFactor(deps.config, tx, user)) ? 'enrol' : undefined;
+  if (kind && !trusted)
+    return { body: await openChallenge(deps, tx, owner, user, { kind, amr, factors }), cookies: [] };
+
+  // Only now: a device is known once somebody has come in from it.
   const device = await recognizeDevice(deps, tx, owner, user, client);
-  const { session_id, tokens } = await startSession(deps, tx, user, owner, { amr, device_id: device.id });
-  const succeeded = { user_id: user.id, session_id, method: 'password' } as const;
-  const target = { type: 'user', id: user.id };
-  await publish(tx, { ...owner, session_id }, 'auth.login_succeeded.v1', succeeded, { target });
-  const { id, email, name, role } = user;
-  return { body: { ...tokens(), user: { id, email, name, role } }, cookies: device.cookies };
+  const body = await openSession(deps, tx, owner, user, {
+    amr: trusted ? [...amr, 'mfa'] : amr,
+    device_id: device.id,
+    client,
+    ...(trusted ? { second_factor: 'trusted_device' as const } : {}),
+  });
+  return { body, cookies: device.cookies };
 }
