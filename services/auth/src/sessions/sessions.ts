@@ -292,4 +292,4 @@ export function isLive(deps: Pick<Deps, 'config'>, session: SessionState, now: D
   return session.ended_at === null && session.user_status === 'active' && expires_at > now && idle_expires_at > now;
 }
 
-const aadOf = (sessionId: string, userId: string) => `auth.sessions.key_sealed:${sessionId}:${userId}`;
+export const aadOf = (sessionId: string, userId: string) => `auth.sessions.key_sealed:${sessionId}:${userId}`;
