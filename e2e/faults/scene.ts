@@ -28,7 +28,6 @@ export async function startScene(options: Partial<PlatformOptions> = {}): Promis
       BCRYPT_COST: '4',
       SESSIONS_MAX: '1000',
       ORGANIZATIONS_PER_USER_MAX: '500',
-      API_KEYS_PER_ORGANIZATION_MAX: '5000',
       NGINX_API_RATE: '5000r/s',
       NGINX_API_BURST: '5000',
       NGINX_LOGIN_RATE: '5000r/s',

@@ -157,12 +157,11 @@ export function createAdmission(options: Options): Admission {
 }
 
 /**
- * Whoever runs the organization still can when its requests are used up: to see what used them, and to revoke the key
- * that did. Else a stolen key, or any member, would keep its owners out until midnight.
+ * Whoever answers for the plan may still look after the organization when its requests are used up: to see what used
+ * them, and to revoke the key that did. Else a stolen key, or any member, would keep its owners out until midnight.
  */
 function administers({ route, standing }: Exchange): boolean {
-  const role = standing.org?.role;
-  return route?.kind === 'service' && (role === 'owner' || role === 'admin');
+  return route?.kind === 'service' && standing.org?.permissions.includes('billing:read') === true;
 }
 
 interface OutgoingOptions {

@@ -21,7 +21,9 @@ export function createOwners({ signer, authUrl, orgUrl }: Options) {
   const org = createAsker('org', orgUrl, signer);
   return {
     session: (sessionId: string) => auth.ask(`/internal/sessions/${sessionId}`, SessionFact),
-    apiKey: (hash: string) => org.ask(`/internal/api-keys/${hash}`, ApiKeyFact),
+    /** `address` is where the key is used from, for the note of its last use. */
+    apiKey: (hash: string, address: string) =>
+      org.ask(`/internal/api-keys/${hash}`, ApiKeyFact, { 'x-forwarded-for': address }),
     async guard(orgId: string, userId: string): Promise<GuardFact> {
       return (await org.ask(`/internal/guard/${orgId}/${userId}`, GuardFact)) ?? { org: null, member: null };
     },
@@ -50,11 +52,14 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
     return identity;
   }
 
-  async function request(path: string): Promise<{ status: number; body: unknown }> {
+  async function request(
+    path: string,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; body: unknown }> {
     const answer = await pool.request({
       path,
       method: 'GET',
-      headers: { [IDENTITY_HEADER]: ownIdentity() },
+      headers: { ...headers, [IDENTITY_HEADER]: ownIdentity() },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const text = await answer.body.text();
@@ -70,8 +75,12 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
   return {
     askJson,
     /** Null on 404; throws on everything else that is no valid answer, so that the request is refused. */
-    async ask<S extends z.ZodType>(path: string, schema: S): Promise<z.output<S> | null> {
-      const { status, body } = await request(path);
+    async ask<S extends z.ZodType>(
+      path: string,
+      schema: S,
+      headers?: Record<string, string>,
+    ): Promise<z.output<S> | null> {
+      const { status, body } = await request(path, headers);
       if (status === 404) return null;
       if (status !== 200) throw new Error(`${service} answered ${status}`);
       return schema.parse(body);

@@ -97,8 +97,12 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
 
     loadSession: (id: string) =>
       loadOne(sessions, id, { key: factKey.session(id), schema: SessionFact, ask: () => owners.session(id) }),
-    loadApiKey: (hash: string) =>
-      loadOne(apiKeys, hash, { key: factKey.apiKey(hash), schema: ApiKeyFact, ask: () => owners.apiKey(hash) }),
+    loadApiKey: (hash: string, address: string) =>
+      loadOne(apiKeys, hash, {
+        key: factKey.apiKey(hash),
+        schema: ApiKeyFact,
+        ask: () => owners.apiKey(hash, address),
+      }),
 
     /** Organization and membership together: the owner answers both at once. */
     loadGuard(orgId: string, userId: string): Promise<void> {

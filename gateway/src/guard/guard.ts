@@ -85,7 +85,7 @@ export function createGuard({ facts, clock }: Options) {
 
   function judgeKey(exchange: Exchange, principal: KeyPrincipal): Verdict {
     const key = facts.apiKey(principal.hash);
-    if (key === undefined) return facts.loadApiKey(principal.hash);
+    if (key === undefined) return facts.loadApiKey(principal.hash, exchange.address);
     if (key === null || keyHasEnded(key, clock().getTime())) return REFUSALS.keyUnknown;
     const org = facts.org(key.org_id);
     if (org === undefined) return facts.loadGuard(key.org_id, key.key_id);

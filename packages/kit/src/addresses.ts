@@ -60,3 +60,12 @@ export function addressList(entries: readonly string[]): (canonical: string) => 
   }
   return (canonical) => list.check(canonical, isIPv4(canonical) ? 'ipv4' : 'ipv6');
 }
+
+/** The network that an address is shown as where the address itself is too much: IPv4 /24, IPv6 /64. */
+export function networkOf(address: string): string | undefined {
+  const canonical = canonicalAddress(address);
+  if (canonical === undefined) return undefined;
+  if (isIPv4(canonical)) return canonical.replace(/\d+$/, '0/24');
+  const prefix = expandAddress(canonical).slice(0, 4);
+  return `${canonicalAddress(`${prefix.map((group) => group.toString(16)).join(':')}::`)}/64`;
+}

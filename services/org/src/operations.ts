@@ -4,8 +4,15 @@ import type { Metrics } from '@gatehouse/kit/metrics';
 
 const OPERATIONS = [
   'api_key_create',
+  'api_key_leak_report',
+  'api_key_rename',
   'api_key_revoke',
   'api_key_rotate',
+  'invitation_accept',
+  'invitation_create',
+  'invitation_decline',
+  'invitation_resend',
+  'invitation_withdraw',
   'member_leave',
   'member_remove',
   'member_role_change',
@@ -13,6 +20,8 @@ const OPERATIONS = [
   'organization_create',
   'organization_delete',
   'organization_update',
+  'ownership_transfer',
+  'policies_change',
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
@@ -22,7 +31,7 @@ export type Operations = <T>(operation: Operation, work: () => Promise<T>) => Pr
 export function countOperations(metrics: Metrics): Operations {
   const total = metrics.counter({
     name: 'org_operations_total',
-    help: 'Changes to organizations, members and API keys, by how they ended.',
+    help: 'Changes to organizations, members, invitations and API keys, by how they ended.',
     labels: { operation: OPERATIONS, outcome: ['success', 'refused', 'failed'] },
   });
   return async (operation, work) => {

@@ -1,4 +1,6 @@
+import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
 import { OrgRole } from '@gatehouse/contracts/permissions';
+import { deriveKey, open } from '@gatehouse/kit/crypto';
 import { openPool, type Pool } from '@gatehouse/kit/db';
 import { createFacts } from '@gatehouse/kit/facts';
 import { newId } from '@gatehouse/kit/ids';
@@ -12,6 +14,7 @@ import { testRedis } from '@gatehouse/testkit/test-redis';
 import { createApp } from './app.ts';
 import type { Deps } from './deps.ts';
 import { countOperations } from './operations.ts';
+import { createScanningKeys } from './secret-scanning/keys.ts';
 
 /** An organization of a test, with the ids of its members by role; `owners` has all of them. */
 export interface TestOrganization {
@@ -29,6 +32,14 @@ export interface TestPerson {
   verified: boolean;
 }
 
+export interface TestMail {
+  template: string;
+  to: string;
+  params: Record<string, unknown>;
+  expires_at: string;
+  token: string;
+}
+
 interface Instance {
   deps: Deps;
   metrics: Metrics;
@@ -36,10 +47,16 @@ interface Instance {
   listening: Listening;
 }
 
+const MAIL_KEY = deriveKey('m2Vb6Yt9Qw4Er7Ui1Op5As8Df3Gh0JkLz', MAIL_SECRET.purpose);
+
 type Limits = Partial<Deps['limits']>;
 
 /** The org service on a database of its own: `instances` of it, each with a pool of its own. */
-export async function startOrg({ instances = 1, ...limits }: { instances?: number } & Limits = {}) {
+export async function startOrg({
+  instances = 1,
+  scanningKeysUrl,
+  ...limits
+}: { instances?: number; scanningKeysUrl?: string } & Limits = {}) {
   const database = await testDatabase();
   const redis = await testRedis();
   const clock = testClock();
@@ -52,11 +69,14 @@ export async function startOrg({ instances = 1, ...limits }: { instances?: numbe
     const deps: Deps = {
       pool,
       facts,
+      redis: redis.client,
       clock,
       log,
       operations: countOperations(metrics),
       environment: 'development',
-      limits: { organizationsPerUser: 10, apiKeysPerOrganization: 10, ...limits },
+      secrets: { mail: MAIL_KEY },
+      scanningKeys: createScanningKeys({ url: scanningKeysUrl, clock }),
+      limits: { organizationsPerUser: 10, ...limits },
     };
     return {
       deps,
@@ -126,6 +146,19 @@ export async function startOrg({ instances = 1, ...limits }: { instances?: numbe
           [orgId],
         );
       return rows;
+    },
+    /** The mails that are owed to an address, oldest first, with the secret that each carries. */
+    async mails(to: string): Promise<TestMail[]> {
+      const { rows } = await database
+        .pool('admin')
+        .pg.query<{ payload: TestMail; secret: Buffer | null }>(
+          `select j.payload, j.secret from events.jobs j where j.payload ->> 'to' = $1 order by j.created_at, j.id`,
+          [to],
+        );
+      return rows.map(({ payload, secret }) => ({
+        ...payload,
+        token: secret ? open(MAIL_KEY, secret, MAIL_SECRET.aad).toString() : '',
+      }));
     },
     async rows<T = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<T[]> {
       return (await database.pool('admin').pg.query(text, values)).rows as T[];

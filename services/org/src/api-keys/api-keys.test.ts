@@ -1,4 +1,5 @@
 import { API_KEY_SCOPES } from '@gatehouse/contracts/api-keys';
+import { PLAN_LIMITS } from '@gatehouse/contracts/plans';
 import { sha256 } from '@gatehouse/kit/crypto';
 import { newId } from '@gatehouse/kit/ids';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -38,6 +39,7 @@ describe('creating', () => {
       expires_at: inDays(365),
       revoked_at: null,
       last_used_at: null,
+      last_used_network: null,
     });
     const list = await org.member(acme, 'admin').get(path(acme));
     expect(list.body).toEqual({ data: [shown], next_cursor: null });
@@ -132,6 +134,9 @@ describe('creating', () => {
     ['no address', { addresses: ['localhost'] }],
     ['a network that is too long', { addresses: ['192.0.2.0/33'] }],
     ['an address with a zone', { addresses: ['fe80::1%eth0'] }],
+    ['a mapped network that no address can lie in', { addresses: ['::ffff:192.0.2.0/24'] }],
+    ['a network with two lengths', { addresses: ['192.0.2.0/24/8'] }],
+    ['a length with a sign', { addresses: ['192.0.2.0/+8'] }],
     ['a user', { user_id: newId() }],
     ['an organization', { org_id: newId() }],
     ['permissions', { permissions: ['*'] }],
@@ -160,5 +165,24 @@ describe('creating', () => {
 
     await org.member(acme, 'owner').delete(path(acme, `/${body.data[0].id}`));
     expect((await org.member(acme, 'owner').post(path(acme), { name: 'one more' })).status).toBe(201);
+  });
+
+  test('S086: the limit is the plan’s: a larger one has room at once, and the keys of a smaller one stay', async () => {
+    const acme = await org.found();
+    const make = () => org.member(acme, 'owner').post(path(acme), { name: 'ci' });
+    const plan = (name: string) =>
+      org.platformAdmin().patch(`/api/platform/organizations/${acme.id}`, { plan: name, reason: 'sales' });
+    for (let i = 0; i < PLAN_LIMITS.free.api_keys; i++) expect((await make()).status).toBe(201);
+    expect((await make()).body.code).toBe('api_key.limit_reached');
+
+    await plan('pro');
+    expect((await make()).status).toBe(201);
+    await plan('free');
+    expect((await make()).status).toBe(409);
+    const { body } = await org.member(acme, 'owner').get(path(acme));
+    expect(body.data).toHaveLength(PLAN_LIMITS.free.api_keys + 1);
+    // What is there may still be replaced.
+    const rotated = await org.member(acme, 'owner').post(path(acme, `/${body.data[0].id}/rotate`), {});
+    expect(rotated.status).toBe(201);
   });
 });

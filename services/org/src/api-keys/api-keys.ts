@@ -1,5 +1,6 @@
 import { factKey, type KeyRule } from '@gatehouse/contracts/facts';
 import type { OrgActor } from '@gatehouse/kit/actor';
+import { networkOf } from '@gatehouse/kit/addresses';
 import { orgTransaction, type Pool, type Tx } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
@@ -8,6 +9,7 @@ import { decodeCursor, type Page, toPage } from '@gatehouse/kit/page';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { writeIn } from '../organizations/writing.ts';
+import { limitsOf } from '../plans/limits.ts';
 import { newKey } from './key.ts';
 import { expiryOf } from './limits.ts';
 import * as store from './store.ts';
@@ -28,10 +30,11 @@ interface KeyWish {
 export function createKey(deps: Deps, actor: OrgActor, wish: KeyWish) {
   return deps.operations('api_key_create', async () => {
     const secret = newKey(deps.environment);
-    const row = await writeIn(deps, actor, 'api_keys:write', async ({ tx, organization: { id } }) => {
+    const row = await writeIn(deps, actor, 'api_keys:write', async ({ tx, organization: { id, plan } }) => {
       const now = deps.clock();
-      if ((await store.countKeysInUse(tx, id, now)) >= deps.limits.apiKeysPerOrganization)
-        throw new AppError('api_key.limit_reached', `${deps.limits.apiKeysPerOrganization} API keys are in use.`);
+      const { api_keys: limit } = limitsOf(plan);
+      if ((await store.countKeysInUse(tx, id, now)) >= limit)
+        throw new AppError('api_key.limit_reached', `The plan allows ${limit} API keys at a time.`);
       return addKey(tx, actor, { ...secret, ...wish, expires_at: getExpiry(wish.expires_at, now), created_at: now });
     });
     return { ...row, key: secret.key };
@@ -101,6 +104,19 @@ export function rotateKey(deps: Deps, actor: OrgActor, { keyId, overlapSeconds, 
   });
 }
 
+/** Calls a key something else: all of it that can change. */
+export function renameKey(deps: Deps, actor: OrgActor, keyId: string, name: string): Promise<store.ApiKey> {
+  return deps.operations('api_key_rename', () =>
+    writeIn(deps, actor, 'api_keys:write', async ({ tx, organization: { id } }) => {
+      const key = await getKey(tx, id, keyId);
+      if (key.name === name) return key;
+      const data = { key_id: keyId, old: { name: key.name }, new: { name } };
+      await publish(tx, actor, 'org.api_key_renamed.v1', data, { target: target(keyId) });
+      return store.updateName(tx, keyId, name);
+    }),
+  );
+}
+
 /** Ends a key at once. Revoking it again changes nothing. */
 export function revokeKey(deps: Deps, actor: OrgActor, keyId: string): Promise<void> {
   return deps.operations('api_key_revoke', () =>
@@ -126,7 +142,15 @@ export async function forgetOrganization({ facts, clock }: Deps, tx: Tx, orgId: 
   await facts.invalidate(factKey.org(orgId), ...hashes.map(factOf));
 }
 
-/** Notes that a key was used; at most one write a minute, however often it is. */
-export function touchKey(pool: Pool, orgId: string, keyId: string, now: Date): Promise<void> {
-  return orgTransaction(pool, orgId, (tx) => store.touchKey(tx, keyId, now));
+interface Use {
+  orgId: string;
+  keyId: string;
+  /** From where. */
+  address: string;
+  now: Date;
+}
+
+/** Notes that a key was used, and from which network; at most one write a minute, however often it is. */
+export function touchKey(pool: Pool, { orgId, keyId, address, now }: Use): Promise<void> {
+  return orgTransaction(pool, orgId, (tx) => store.touchKey(tx, keyId, networkOf(address), now));
 }

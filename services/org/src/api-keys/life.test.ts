@@ -91,6 +91,76 @@ describe('rotating', () => {
   });
 });
 
+describe('renaming', () => {
+  test('changes the name and nothing else, with old and new on record; the key goes on working', async () => {
+    const acme = await org.found();
+    const { key, ...made } = await create(acme, { scopes: ['proxy'] });
+    const renamed = await org.member(acme, 'admin').patch(path(acme, `/${made.id}`), { name: 'deploys' });
+    expect([renamed.status, renamed.body]).toEqual([200, { ...made, name: 'deploys' }]);
+    expect((await org.events(acme.id)).at(-1)).toMatchObject({
+      type: 'org.api_key_renamed.v1',
+      data: { key_id: made.id, old: { name: 'ci' }, new: { name: 'deploys' } },
+    });
+    const types = (await org.events(acme.id)).length;
+    expect((await org.member(acme, 'admin').patch(path(acme, `/${made.id}`), { name: 'deploys' })).status).toBe(200);
+    expect((await org.events(acme.id)).length).toBe(types);
+    expect(await factOf(key)).toMatchObject({ active: true, scopes: ['proxy'] });
+  });
+
+  const fixed: [string, object][] = [
+    ['scopes', { scopes: ['proxy'] }],
+    ['rules', { rules: [] }],
+    ['addresses', { addresses: [] }],
+    ['its end', { expires_at: '2027-01-01T00:00:00Z' }],
+    ['its revocation', { revoked_at: null }],
+    ['its organization', { org_id: newId() }],
+    ['its maker', { user_id: newId() }],
+  ];
+  test.each(fixed)('S092: %s cannot be changed', async (_, body) => {
+    const acme = await org.found();
+    const { id } = await create(acme);
+    const before = await digest(org.database, 'org');
+    const answer = await org.member(acme, 'owner').patch(path(acme, `/${id}`), { name: 'x', ...body });
+    expect([answer.status, answer.body.code]).toEqual([400, 'request.invalid']);
+    expect(await digest(org.database, 'org')).toEqual(before);
+  });
+});
+
+describe('S054: with a proof of more than ten minutes ago', () => {
+  const old = (acme: TestOrganization) =>
+    org.as({
+      sub: acme.members.owner,
+      org: { id: acme.id, role: 'owner' },
+      auth_time: Math.floor(Date.now() / 1000) - 620,
+    });
+
+  test('no key is made, rotated or renamed; the answer says how to prove it', async () => {
+    const acme = await org.found();
+    const { id } = await create(acme);
+    const before = await digest(org.database, 'org');
+    const answers = [
+      await old(acme).post(path(acme), { name: 'ci' }),
+      await old(acme).post(path(acme, `/${id}/rotate`), {}),
+      await old(acme).patch(path(acme, `/${id}`), { name: 'x' }),
+    ];
+    for (const { status, body, headers } of answers) {
+      expect([status, body.code]).toEqual([403, 'auth.reauth_required']);
+      expect(body.proof).toEqual({ post: '/api/auth/reauthenticate', max_age_seconds: 600 });
+      expect(headers.get('www-authenticate')).toContain('insufficient_user_authentication');
+    }
+    expect(await digest(org.database, 'org')).toEqual(before);
+  });
+
+  test('keys are still seen, checked and revoked: whoever stops a thief is not held up', async () => {
+    const acme = await org.found();
+    const { id } = await create(acme);
+    const request = { method: 'GET', path: '/api/proxy/example/x' };
+    expect((await old(acme).get(path(acme))).status).toBe(200);
+    expect((await old(acme).post(path(acme, `/${id}/check`), request)).status).toBe(200);
+    expect((await old(acme).delete(path(acme, `/${id}`))).status).toBe(204);
+  });
+});
+
 describe('S090: an end counts at once, with a warm cache', () => {
   test('revoking', async () => {
     const acme = await org.found();
@@ -148,11 +218,15 @@ describe('looking a key up', () => {
   test('the last use is written once a minute at most, and is seen in the list', async () => {
     const acme = await org.found();
     const { id, key } = await create(acme);
-    const lastUse = async () => (await org.member(acme, 'owner').get(path(acme))).body.data[0].last_used_at;
+    const list = async () => (await org.member(acme, 'owner').get(path(acme))).body.data[0];
+    const lastUse = async () => (await list()).last_used_at;
     const rowVersion = async () => (await org.rows('select xmin::text from org.api_keys where id = $1', [id]))[0];
     expect(await lastUse()).toBeNull();
 
-    await factOf(key);
+    const from = (address: string) => ({ 'x-forwarded-for': address });
+    const internal = `/internal/api-keys/${hashOf(key)}`;
+    await org.gateway().get(internal, from('198.51.100.77'));
+    expect((await list()).last_used_network).toBe('198.51.100.0/24');
     const [used, version] = [org.clock().toISOString(), await rowVersion()];
     expect(await lastUse()).toBe(used);
 
@@ -161,8 +235,9 @@ describe('looking a key up', () => {
     expect([await lastUse(), await rowVersion()]).toEqual([used, version]);
 
     org.clock.advance(1_000);
-    await factOf(key);
+    await org.gateway().get(internal, from('2001:db8:1:2:3:4:5:6'));
     expect(await lastUse()).toBe(org.clock().toISOString());
+    expect((await list()).last_used_network).toBe('2001:db8:1:2::/64');
   });
 
   test('a key that is dead leaves no trace when it is used', async () => {

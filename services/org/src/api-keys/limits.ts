@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { API_KEY_PATHS, API_KEY_SCOPES, type ApiKeyScope } from '@gatehouse/contracts/api-keys';
+import { readNetwork } from '@gatehouse/kit/addresses';
 import { z } from 'zod';
 
 const DAY_MS = 86_400_000;
@@ -30,13 +30,8 @@ export const Rule = z.strictObject({
 /** An address or network (CIDR) from which a key may be used. */
 export const Network = z
   .string()
-  .max(43)
-  .refine((value) => {
-    const [address = '', bits, ...rest] = value.split('/');
-    const family = isIP(address);
-    if (family === 0 || rest.length > 0 || address.includes('%')) return false;
-    return bits === undefined || (/^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
-  }, 'must be an IP address or a network such as 192.0.2.0/24');
+  .max(49)
+  .refine((value) => readNetwork(value) !== undefined, 'must be an IP address or a network such as 192.0.2.0/24');
 
 /** When a key ends: within two years from now, a year when nothing is said. Undefined when out of bounds. */
 export function expiryOf(asked: string | undefined, now: Date): Date | undefined {

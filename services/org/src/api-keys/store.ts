@@ -20,6 +20,8 @@ export const ApiKey = z.object({
   replaced_by: z.uuid().nullable(),
   overlap_until: Time.nullable(),
   last_used_at: Time.nullable(),
+  /** An IPv4 /24 or an IPv6 /64. */
+  last_used_network: z.string().nullable(),
 });
 export type ApiKey = z.infer<typeof ApiKey>;
 
@@ -34,7 +36,7 @@ const RowWithHash = Row.extend({ hash: z.instanceof(Buffer) });
 const Hash = z.object({ hash: z.instanceof(Buffer) });
 
 const columns = sql`k.id, k.name, k.prefix, k.scopes, k.rules, k.addresses, k.created_by, k.created_at, k.expires_at,
-  k.revoked_at, k.replaced_by, k.overlap_until, k.last_used_at`;
+  k.revoked_at, k.replaced_by, k.overlap_until, k.last_used_at, k.last_used_network`;
 
 /** Keys that count against the limit: those that may be used and have no successor. */
 export async function countKeysInUse(tx: Tx, orgId: string, now: Date): Promise<number> {
@@ -89,6 +91,10 @@ export function listHashesInUse(tx: Tx, orgId: string, now: Date) {
     where k.org_id = ${orgId} and k.revoked_at is null and k.expires_at > ${now}`;
 }
 
+export function updateName(tx: Tx, keyId: string, name: string): Promise<ApiKey> {
+  return one(tx, Row)`update org.api_keys as k set name = ${name} where k.id = ${keyId} returning ${columns}`;
+}
+
 export async function updateRevoked(tx: Tx, keyId: string, now: Date): Promise<void> {
   await run(tx)`update org.api_keys k set revoked_at = ${now} where k.id = ${keyId}`;
 }
@@ -107,8 +113,8 @@ export function endOverlapOfPredecessors(tx: Tx, keyId: string, now: Date) {
 }
 
 /** Notes that a key was used; at most one write a minute, however often it is. */
-export async function touchKey(tx: Tx, keyId: string, now: Date): Promise<void> {
+export async function touchKey(tx: Tx, keyId: string, network: string | undefined, now: Date): Promise<void> {
   await run(tx)`
-    update org.api_keys k set last_used_at = ${now}
+    update org.api_keys k set last_used_at = ${now}, last_used_network = ${network ?? null}
     where k.id = ${keyId} and (k.last_used_at is null or k.last_used_at <= ${now}::timestamptz - interval '60 seconds')`;
 }

@@ -24,7 +24,8 @@ export function guardRoutes(deps: Deps): Endpoint[] {
       params: z.strictObject({ hash: Hash }),
       answers: { 200: ApiKeyFact },
       errors: ['not_found'],
-      handle: ({ params }) => getApiKey(deps, params.hash),
+      // The address of whoever uses the key, as the gateway passes it on.
+      handle: ({ actor, params }) => getApiKey(deps, params.hash, actor.address),
     }),
   ];
 }
