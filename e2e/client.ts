@@ -21,13 +21,15 @@ export interface Call {
   token?: string | undefined;
 }
 
-interface ClientOptions {
+export interface ClientOptions {
   url: string;
   /** The certificate of the authority to trust, in PEM form; nothing else is trusted. */
   ca: string;
   /** A loopback address to call from (Linux has all of 127/8): limits count by address. */
   from?: string;
   token?: string | undefined;
+  /** What it says of itself. */
+  agent?: string;
   /** False: a connection of its own for each request. */
   keepAlive?: boolean;
   /** What to do when a limit says "later": told the seconds, and waited for. Undefined: hand the 429 back. */
@@ -62,11 +64,15 @@ export function openClient(options: ClientOptions): Client {
 }
 
 function clientOn(agent: Agent, options: ClientOptions): Client {
-  const { url, token, onLimited, onExchange } = options;
+  const { url, token, onLimited, onExchange, agent: name = 'gatehouse-demo' } = options;
 
   async function send<T>(call: Call): Promise<Answer<T>> {
     for (let attempt = 1; ; attempt++) {
-      const answer = await exchange<T>(agent, url, { token, ...call });
+      const answer = await exchange<T>(agent, url, {
+        token,
+        ...call,
+        headers: { 'user-agent': name, ...call.headers },
+      });
       onExchange?.({ token, ...call }, answer);
       const seconds = Number(answer.headers['retry-after'] ?? 1);
       if (answer.status !== 429 || !onLimited || attempt === TRIES || seconds > PATIENCE_SECONDS) return answer;
@@ -92,7 +98,6 @@ function exchange<T>(agent: Agent, url: string, call: Call): Promise<Answer<T>> 
   const { method, path, token } = call;
   const content = call.raw ?? (call.body === undefined ? undefined : JSON.stringify(call.body));
   const headers = {
-    'user-agent': 'gatehouse-demo',
     ...(token ? { authorization: `Bearer ${token}` } : {}),
     ...(content === undefined
       ? {}

@@ -12,10 +12,11 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 /** Plays the demo as `make demo` does, in a process of its own. */
 function play(env: Record<string, string> = {}): Promise<{ code: number; out: string; err: string }> {
-  const { url, dataDir } = house();
-  const variables = { PATH: process.env['PATH'], PUBLIC_URL: url, DATA_DIR: dataDir, ...env };
+  const { url, dataDir, mailboxUrl } = house();
+  const places = { PUBLIC_URL: url, DATA_DIR: dataDir, MAILBOX_URL: mailboxUrl };
+  const variables = { PATH: process.env['PATH'], ...places, ...env };
   return new Promise((resolve) => {
-    execFile(process.execPath, [DEMO], { env: variables, timeout: 60_000 }, (error, out, err) =>
+    execFile(process.execPath, [DEMO], { env: variables, timeout: 120_000 }, (error, out, err) =>
       resolve({ code: error ? Number(error.code ?? 1) : 0, out, err }),
     );
   });
@@ -44,6 +45,23 @@ test('the demo plays on an empty platform, and again on the one that it left', a
   // No escape codes where no terminal is.
   expect(first.out).not.toContain('\u001b');
 }, 90_000);
+
+test('the story of an account plays from the invitation to the trail without a secret in it, and again', async () => {
+  for (let telling = 1; telling <= 2; telling++) {
+    const { code, out, err } = await play({ STORY: 'identity' });
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    for (const said of [
+      'a device that was not seen before is told of by mail',
+      'auth.password_reset_required',
+      'the sessions are dead on both devices',
+      'seeds and tokens of this telling is in it',
+      'holds none of her sign-ins',
+    ])
+      expect(out).toContain(said);
+    // What it shows of tokens is their beginnings.
+    expect(out).not.toMatch(/eyJ[\w-]{20,}|token=[\w-]{20,}/);
+  }
+}, 250_000);
 
 test('what the demo keeps is for its owner alone', () => {
   expect(statSync(join(house().dataDir, 'demo.json')).mode & 0o777).toBe(0o600);

@@ -51,11 +51,13 @@ function short(text: string): string {
   return text.replaceAll(UUID, '..$2');
 }
 
-const HIDDEN = new Set(['password', 'secret']);
-const CUT = new Set(['access_token', 'refresh_token', 'key']);
+const HIDDEN = new Set(['password', 'new_password', 'secret', 'code', 'otpauth_uri', 'qr_svg', 'recovery_codes']);
+const CUT = new Set(['access_token', 'refresh_token', 'key', 'token', 'challenge_token', 'invitation_token']);
 
 function mask(name: string, value: unknown): unknown {
-  if (typeof value !== 'string') return value;
+  if (Array.isArray(value) && HIDDEN.has(name)) return `${value.length} x ********`;
+  // A problem has a code as well, which everyone shall read.
+  if (typeof value !== 'string' || (name === 'code' && /[a-z]\./.test(value))) return value;
   if (HIDDEN.has(name)) return '********';
   return CUT.has(name) ? beginning(value) : value;
 }

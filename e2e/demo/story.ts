@@ -1,5 +1,6 @@
 import type { Client } from '../client.ts';
 import type { Keepsakes } from './keepsakes.ts';
+import type { Mailbox } from './mailbox.ts';
 import type { Narrator } from './narrator.ts';
 
 /** What every step of every story has at hand. */
@@ -8,6 +9,11 @@ export interface Scene {
   client: Client;
   narrator: Narrator;
   keepsakes: Keepsakes;
+  mailbox: Mailbox;
+  /** A browser that nobody has used, at an address of its own. */
+  visitor(agent: string): Client;
+  /** Every password, code and token that this telling has sent or been given. */
+  secrets: ReadonlySet<string>;
   /** When this telling began. */
   startedAt: Date;
   secret(name: string): string | undefined;
