@@ -26,6 +26,7 @@ test('tells who is signed in, and no more than that', async () => {
     password_set: true,
     amr: expect.arrayContaining(['pwd']),
     authenticated_at: expect.stringMatching(/Z$/),
+    second_factors: [],
     pending_email: null,
     created_at: expect.stringMatching(/Z$/),
   });

@@ -6,6 +6,8 @@ import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { pendingEmailChange } from '../email-change/email-change.ts';
+import { listFactors } from '../factors/factors.ts';
+import { FactorMethod } from '../factors/methods.ts';
 import { StoredTime } from '../time.ts';
 import { findUser, lockUser, Profile, type User, updateName } from './accounts.ts';
 
@@ -16,6 +18,8 @@ export const Me = Profile.extend({
   /** How this session was authenticated (RFC 8176), and when last. */
   amr: z.array(AuthenticationMethod),
   authenticated_at: StoredTime,
+  /** What can be asked for beside the password; /api/auth/factors tells more of each. */
+  second_factors: z.array(FactorMethod),
   /** A change of the address that still waits, its target masked. */
   pending_email: z
     .object({
@@ -67,6 +71,7 @@ async function toMe(deps: MeDeps, db: Db, actor: UserActor, user: User): Promise
     password_set: user.password_hash !== null,
     amr: actor.amr ?? [],
     authenticated_at: new Date((actor.auth_time ?? 0) * 1000),
+    second_factors: (await listFactors(db, id)).map(({ method }) => method),
     pending_email: await pendingEmailChange(deps, db, user),
     created_at,
   };

@@ -2,6 +2,7 @@ import type { Actor } from '@gatehouse/kit/actor';
 import type { Tx } from '@gatehouse/kit/db';
 import type { User } from '../accounts/accounts.ts';
 import { cancelTokens } from '../action-tokens/action-tokens.ts';
+import { cancelChallengesOf } from '../challenges/challenges.ts';
 import { cancelCodesOf } from '../codes/codes.ts';
 import type { Deps } from '../deps.ts';
 import { dropTrustOf } from '../devices/devices.ts';
@@ -33,6 +34,7 @@ export async function cancelCapabilities(
   await cancelTokens(tx, user.id);
   await deleteVerificationsOf(tx, user.id);
   await deleteEmailChangeOf(tx, user.id);
+  await cancelChallengesOf(tx, user.id);
   await cancelCodesOf(tx, user.id);
   await dropTrustOf(tx, user.id);
   if (!keepInvitations) await cancelInvitationLinks(tx, user.email);

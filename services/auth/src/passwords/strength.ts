@@ -31,9 +31,10 @@ export function passwordWeakness(password: string, { minLength, words }: Passwor
   if (length > MAX_CODE_POINTS || [...password].length > MAX_CODE_POINTS)
     return `must have at most ${MAX_CODE_POINTS} characters`;
   const lower = normalized.toLowerCase();
-  if (length > LONGEST_PATTERN) return undefined;
+  const context = contextWords(words);
+  if (length > LONGEST_PATTERN && !context.has(lower)) return undefined;
   if (isPattern(lower)) return 'is a repetition or a sequence';
-  if (isGuessable(lower, contextWords(words))) return 'is among the first that anybody would guess';
+  if (context.has(lower) || isGuessable(lower, context)) return 'is among the first that anybody would guess';
   return undefined;
 }
 

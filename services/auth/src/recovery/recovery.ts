@@ -6,6 +6,7 @@ import { accountLabel, findUser, findUserByEmail, lockUser, markVerified, setPas
 import { cancelTokens, issueToken, peekToken, redeemToken } from '../action-tokens/action-tokens.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
+import { cancelFactorsOf } from '../factors/factors.ts';
 import { mailNews, mailSecret, occasionOf } from '../mails/mails.ts';
 import { assertStrong } from '../passwords/passwords.ts';
 import { clearLocks } from '../throttling/throttling.ts';
@@ -66,7 +67,10 @@ export async function resetPassword(deps: Deps, actor: Actor, { token, new_passw
     const now = deps.clock();
     await setPassword(tx, user.id, hash, now);
     const verified = user.email_verified_at === null;
-    if (verified) await markVerified(tx, user.id, now);
+    if (verified) {
+      await markVerified(tx, user.id, now);
+      await cancelFactorsOf(tx, user.id);
+    }
     const owner = { ...actor, kind: 'user' as const, user_id: user.id };
     const target = { type: 'user', id: user.id };
     await publish(tx, owner, 'auth.password_reset.v1', { user_id: user.id, verified }, { target });
