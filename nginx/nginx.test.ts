@@ -1,6 +1,7 @@
 import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
 import { eventually } from '@gatehouse/testkit/eventually';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { LINK_PAGES } from '../gateway/src/own/link-pages/pages.ts';
 import { type Edge, rawPlain, startEdge } from './test-edge.ts';
 
 let edge: Edge;
@@ -301,6 +302,17 @@ describe('request smuggling', () => {
     });
 
     await Promise.all([...attacks, ...canaries]);
+  });
+});
+
+describe('the pages that links in mails open', () => {
+  test.each(LINK_PAGES.map(({ path }) => path))('%s reaches the gateway, and nothing beside it does', async (path) => {
+    expect((await edge.send(path)).status).toBe(200);
+    expect(edge.captured.at(-1)).toMatchObject({ url: path });
+    const before = edge.captured.length;
+    for (const near of [`${path}/`, `${path}/x`, `${path}x`, `/x${path}`, path.toUpperCase()])
+      expect([near, (await edge.send(near)).status]).toEqual([near, 404]);
+    expect(edge.captured).toHaveLength(before);
   });
 });
 

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import type { PublicJwk } from '@gatehouse/kit/identity';
 import type { KeySet } from '../credentials/jwks.ts';
 import { REFUSALS, type Refusal } from '../errors/problem.ts';
-import { verifyAddressPage } from './verify-address.ts';
+import { linkPage } from './link-pages/link-page.ts';
+import { LINK_PAGES } from './link-pages/pages.ts';
 
 export interface OwnAnswer {
   body: string | Buffer;
@@ -89,7 +90,10 @@ export function createOwnEndpoints({ service, version, keys, identityJwk, openap
     endpoints.set('/api/openapi.json', { template: '/api/openapi.json', answer: () => REFUSALS.notFound });
   }
 
-  fixed('/verify-address', verifyAddressPage.body, verifyAddressPage.headers);
+  for (const page of LINK_PAGES) {
+    const { body, headers } = linkPage(page);
+    fixed(page.path, body, headers);
+  }
 
   const page = ['content-type', 'text/html; charset=utf-8', 'cache-control', 'no-store', ...DOCS_CSP];
   fixed(DOCS, PAGE, page);

@@ -1,5 +1,6 @@
 import { type Endpoint, endpoint, METHODS } from '@gatehouse/kit/endpoint';
 import { z } from 'zod';
+import { LINK_PAGES } from './link-pages/pages.ts';
 
 const answered = () => {
   throw new Error('declared for the reference only: the gateway answers this path itself');
@@ -45,13 +46,16 @@ export function endpoints(): Endpoint[] {
       answers: { 200: z.string() },
       handle: answered,
     }),
-    endpoint({
-      get: '/verify-address',
-      summary: 'The page that the link in a confirmation mail opens',
-      permission: 'public',
-      answers: { 200: z.string() },
-      handle: answered,
-    }),
+    ...LINK_PAGES.map(({ path, title, endpoint: target }) =>
+      endpoint({
+        get: path,
+        summary: `The page “${title}” that the link in a mail opens`,
+        description: `Opening it changes nothing; its button posts the token, which stands behind the #, to \`${target}\`.`,
+        permission: 'public',
+        answers: { 200: z.string() },
+        handle: answered,
+      }),
+    ),
     ...METHODS.flatMap((method) => [
       endpoint({
         [method]: '/api/proxy/:upstream/:path',
