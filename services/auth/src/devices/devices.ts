@@ -50,9 +50,7 @@ const DAY_MS = 86_400_000;
 const TRUST_MS = 30 * DAY_MS;
 const SIMILAR_MS = 90 * DAY_MS;
 /** As long as browsers keep a cookie (RFC 6265bis, section 5.5), and as long as the cleanup keeps a device. */
-const COOKIE_SECONDS = 400 * 86_400;
-/** An account as old as this has signed in before, whatever the cleanup has left of it. */
-const FORGOTTEN_MS = 90 * DAY_MS;
+const MEMORY_MS = 400 * DAY_MS;
 const DEVICES_MAX = 50;
 const NOT_ME_LIFE_MS = 7 * DAY_MS;
 const ACCOUNTS_PER_BROWSER = 5;
@@ -109,7 +107,8 @@ export async function recognizeDevice(
   const memory = await findMemory(tx, user.id, {
     ...sighting,
     since: new Date(now.getTime() - SIMILAR_MS),
-    forgottenSince: new Date(now.getTime() - FORGOTTEN_MS),
+    // An older account may have signed in before the cleanup.
+    forgottenSince: new Date(now.getTime() - MEMORY_MS),
   });
   const id = newId();
   const secret = randomToken();
@@ -178,7 +177,7 @@ function tokensOf({ device_tokens }: Client, devices: readonly Device[]): string
 }
 
 function deviceCookie(tokens: readonly string[]): string {
-  return writeCookie('device', tokens.slice(0, ACCOUNTS_PER_BROWSER).join('.'), COOKIE_SECONDS);
+  return writeCookie('device', tokens.slice(0, ACCOUNTS_PER_BROWSER).join('.'), MEMORY_MS / 1000);
 }
 
 function isTrusted({ trusted_until }: Device, now: Date): boolean {
