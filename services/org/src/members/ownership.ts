@@ -1,11 +1,12 @@
 import { factKey } from '@gatehouse/contracts/facts';
-import type { OrgActor } from '@gatehouse/kit/actor';
+import type { OrgActor, UserActor } from '@gatehouse/kit/actor';
+import type { Tx } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import type { Deps } from '../deps.ts';
 import { writeIn } from '../organizations/writing.ts';
 import { getMembership } from './members.ts';
-import { findMembership, type Membership, updateRole } from './store.ts';
+import { countOwners, findMembership, type Membership, updateRole } from './store.ts';
 
 /**
  * Makes another member an owner and the caller an admin, under the organization's lock: whoever hands over, leaves or
@@ -27,4 +28,23 @@ export function transferOwnership(deps: Deps, actor: OrgActor, userId: string): 
       return successor;
     }),
   );
+}
+
+/** A platform admin makes a member an owner. The caller holds the organization's lock. */
+export async function appointOwner(
+  { facts }: Pick<Deps, 'facts'>,
+  tx: Tx,
+  actor: UserActor,
+  { orgId, userId }: { orgId: string; userId: string },
+): Promise<void> {
+  await getMembership(tx, orgId, userId);
+  await updateRole(tx, orgId, userId, 'owner');
+  const options = { org_id: orgId, target: { type: 'user', id: userId } };
+  await publish(tx, actor, 'org.ownership_transferred.v1', { from: null, to: userId }, options);
+  await facts.invalidate(factKey.member(orgId, userId));
+}
+
+export async function assertOwned(tx: Tx, orgId: string): Promise<void> {
+  if ((await countOwners(tx, orgId)) === 0)
+    throw new AppError('org.last_owner', 'The organization has no owner; name a member as owner_id.');
 }

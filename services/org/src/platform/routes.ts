@@ -9,8 +9,16 @@ import { administerOrganization, listAllOrganizations } from './platform.ts';
 
 const Filter = Page.extend({ status: Status.optional(), q: line(100).optional() });
 const Decision = z
-  .strictObject({ status: z.enum(['active', 'suspended']).optional(), plan: Plan.optional(), reason: line(500) })
-  .refine(({ status, plan }) => status !== undefined || plan !== undefined, 'must change status or plan');
+  .strictObject({
+    status: z.enum(['active', 'suspended']).optional(),
+    plan: Plan.optional(),
+    owner_id: z.uuid().optional(),
+    reason: line(500),
+  })
+  .refine(
+    ({ status, plan, owner_id }) => status !== undefined || plan !== undefined || owner_id !== undefined,
+    'must change status, plan or owner',
+  );
 
 export function platformRoutes(deps: Deps): Endpoint[] {
   return [
@@ -26,11 +34,15 @@ export function platformRoutes(deps: Deps): Endpoint[] {
     endpoint({
       patch: '/api/platform/organizations/:org_id',
       summary: 'Suspend an organization, let it work again, or change its plan',
+      description:
+        'A deleted organization can be brought back for thirty days. `owner_id` makes a member an owner: needed where ' +
+        'the last one went with the account.',
       permission: 'platform_admin',
+      fresh: true,
       params: z.strictObject({ org_id: z.uuid() }),
       body: Decision,
       answers: { 200: Organization },
-      errors: ['org.not_found'],
+      errors: ['org.last_owner', 'org.member_not_found', 'org.not_found'],
       handle: ({ actor, params, body }) => administerOrganization(deps, actor, params.org_id, body),
     }),
   ];
