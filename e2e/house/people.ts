@@ -78,6 +78,9 @@ export async function company<R extends OrgRole>(
   const founded = await client.post<{ id: string }>('/api/orgs', { name });
   if (founded.status !== 201) throw new Error(`cannot found a company: ${founded.text}`);
   const { id } = founded.body;
+  // Room for as many people and keys as a test makes.
+  const roomy = await client.patch(`/api/platform/organizations/${id}`, { plan: 'enterprise', reason: 'a test' });
+  if (roomy.status !== 200) throw new Error(`cannot change the plan of a company: ${roomy.text}`);
   const people: Partial<Record<OrgRole, Person>> = {};
   for (const role of roles) people[role] = await hire(id, role);
   return { id, name, people: people as Record<OrgRole, Person> };

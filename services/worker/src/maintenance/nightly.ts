@@ -21,7 +21,7 @@ export async function cleanUp({ pool, clock, log }: NightlyDeps): Promise<void> 
   const parts: Record<string, () => Promise<number>> = {
     app: () => inBatches(() => cleanUpApp(pool, now)),
     auth: () => inBatches(() => cleanUpAuth(pool, now)),
-    org: () => cleanUpOrg(pool, now),
+    org: () => inBatches(() => cleanUpOrg(pool, now)),
     'finished jobs': () => inBatches((limit) => deleteFinishedJobs(pool, daysAgo(FINISHED_DAYS), limit)),
     'dead jobs': () => inBatches((limit) => deleteDeadJobs(pool, daysAgo(DEAD_DAYS), limit)),
   };
