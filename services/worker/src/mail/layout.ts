@@ -33,6 +33,7 @@ body { margin: 0; padding: 24px 12px; background: #f4f5f7; color: #1c2430; font:
 .card { max-width: 520px; margin: 0 auto; padding: 32px 28px; background: #ffffff; border-radius: 8px; overflow-wrap: anywhere; }
 h1 { margin: 0 0 16px; font-size: 20px; line-height: 1.3; }
 p, blockquote { margin: 0 0 16px; }
+.card > :last-child { margin-bottom: 0; }
 blockquote { padding: 4px 0 4px 16px; border-left: 3px solid #c3cad5; white-space: pre-line; }
 table { margin: 0 0 16px; border-collapse: collapse; }
 th, td { padding: 4px 16px 4px 0; text-align: left; vertical-align: top; font-size: 15px; }
@@ -41,7 +42,7 @@ th { font-weight: 400; color: #5b6675; white-space: nowrap; }
 .button { display: inline-block; padding: 12px 20px; border-radius: 6px; background: #1f5fbf; color: #ffffff; font-weight: 600; text-decoration: none; }
 .link { color: #5b6675; font-size: 14px; word-break: break-all; }
 .link a { color: #1f5fbf; }
-.footer { max-width: 464px; margin: 16px auto 0; padding: 0 28px; color: #5b6675; font-size: 13px; overflow-wrap: anywhere; }
+.footer { max-width: 520px; margin: 16px auto 0; padding: 0 28px; color: #5b6675; font-size: 13px; overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) {
 body { background: #12161c; color: #e6eaf0; }
 .card { background: #1c222b; }

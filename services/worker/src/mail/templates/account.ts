@@ -7,7 +7,7 @@ export const verifyAddress: Template<'verify-address'> = ({ params, expires_at }
   preview: 'One step is left until your account is ready.',
   name: params.name,
   paragraphs: [
-    `an account was created with this address at ${context.publicUrl}. Confirm that the address is yours, and the account is ready.`,
+    `An account was created with this address at ${context.publicUrl}. Confirm that the address is yours, and the account is ready.`,
   ],
   button: { label: 'Confirm the address', url: link(context, 'verify-address') },
   closing: [onceUntil(expires_at)],
@@ -19,7 +19,7 @@ export const addressTaken: Template<'address-taken'> = ({ params }, { publicUrl 
   preview: 'Somebody tried to register with your address.',
   name: params.name,
   paragraphs: [
-    `somebody tried to create an account with this address at ${publicUrl}. You already have one, so nothing was changed. Sign in with your password, or ask for a new one if you have forgotten it.`,
+    `Somebody tried to create an account with this address at ${publicUrl}. You already have one, so nothing was changed. Sign in with your password, or ask for a new one if you have forgotten it.`,
   ],
   footer: 'If it was not you, there is nothing to do: whoever it was did not learn that you have an account.',
 });
@@ -29,7 +29,7 @@ export const passwordReset: Template<'password-reset'> = ({ params, expires_at }
   preview: 'You asked for a new password.',
   name: params.name,
   paragraphs: [
-    `somebody, hopefully you, asked for a new password for your account at ${context.publicUrl}. Once it is set, you are signed out everywhere.`,
+    `Somebody, hopefully you, asked for a new password for your account at ${context.publicUrl}. Once it is set, you are signed out everywhere.`,
   ],
   button: { label: 'Set a new password', url: link(context, 'reset-password') },
   closing: [onceUntil(expires_at)],
@@ -40,7 +40,7 @@ export const passwordChanged: Template<'password-changed'> = ({ params }) => ({
   subject: 'Your password was changed',
   preview: 'If it was you, there is nothing to do.',
   name: params.name,
-  paragraphs: ['the password of your account was changed.'],
+  paragraphs: ['The password of your account was changed.'],
   details: details(params),
   closing: [
     'If it was not you, somebody else has your account: ask for a new password where you sign in, at once, and tell whoever runs this platform for you.',
@@ -54,8 +54,8 @@ export const emailChange: Template<'email-change'> = ({ params, expires_at }, co
   name: params.name,
   paragraphs: [
     params.side === 'old'
-      ? `somebody, hopefully you, wants to change the address of your account from this one to ${params.new_email}.`
-      : `somebody, hopefully you, wants to use this address, ${params.new_email}, for their account at ${context.publicUrl}.`,
+      ? `Somebody, hopefully you, wants to change the address of your account from this one to ${params.new_email}.`
+      : `Somebody, hopefully you, wants to use this address, ${params.new_email}, for their account at ${context.publicUrl}.`,
     'It is changed when both addresses have confirmed it. A mail like this one went to the other.',
   ],
   button: { label: 'Confirm the change', url: link(context, 'confirm-email-change') },
@@ -71,7 +71,7 @@ export const emailChanged: Template<'email-changed'> = ({ params }) => ({
   preview: 'Mails about your account go to the new address from now on.',
   name: params.name,
   paragraphs: [
-    `the address of your account is ${params.new_email} now. Mails about it go there, and this one is the last that you get here.`,
+    `The address of your account is ${params.new_email} now. Mails about it go there, and this one is the last that you get here.`,
   ],
   details: details(params),
   closing: ['If it was not you, tell whoever runs this platform for you, at once.'],
@@ -79,11 +79,11 @@ export const emailChanged: Template<'email-changed'> = ({ params }) => ({
 });
 
 const CHANGES = {
-  totp_added: 'an authenticator app was added to your account as a second factor',
-  totp_removed: 'the authenticator app was removed from your account',
-  email_added: 'codes by e-mail were added to your account as a second factor',
-  email_removed: 'codes by e-mail are no second factor of your account any more',
-  recovery_codes_replaced: 'the recovery codes of your account were replaced; the old ones are good for nothing',
+  totp_added: 'An authenticator app was added to your account as a second factor',
+  totp_removed: 'The authenticator app was removed from your account',
+  email_added: 'Codes by e-mail were added to your account as a second factor',
+  email_removed: 'Codes by e-mail are no second factor of your account any more',
+  recovery_codes_replaced: 'The recovery codes of your account were replaced; the old ones are good for nothing',
 } as const;
 
 export const factorChanged: Template<'factor-changed'> = ({ params }) => ({
@@ -101,7 +101,7 @@ export const accountClosing: Template<'account-closing'> = ({ params }, context)
   preview: 'Until then you can keep it.',
   name: params.name,
   paragraphs: [
-    `your account at ${context.publicUrl} is closed, and it will be deleted after ${time(params.until)}. Until then you can have it back as it was; afterwards nobody can.`,
+    `Your account at ${context.publicUrl} is closed, and it will be deleted after ${time(params.until)}. Until then you can have it back as it was; afterwards nobody can.`,
   ],
   button: { label: 'Keep my account', url: link(context, 'restore-account') },
   footer: 'If you want it deleted, there is nothing more to do.',

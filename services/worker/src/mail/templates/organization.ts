@@ -19,7 +19,7 @@ export const apiKeyLeaked: Template<'api-key-leaked'> = ({ params }) => ({
   preview: 'Programs that used it need a new one.',
   name: params.name,
   paragraphs: [
-    `an API key of ${params.organization} was reported to us as found in public. We revoked it: nobody can use it any more, your own programs included.`,
+    `An API key of ${params.organization} was reported to us as found in public. We revoked it: nobody can use it any more, your own programs included.`,
   ],
   details: [
     ['Key', params.key_name],

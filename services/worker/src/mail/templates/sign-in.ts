@@ -12,7 +12,7 @@ export const code: Template<'code'> = ({ params: { name, purpose, minutes } }, {
   preview: `It is good for ${minutes} minutes.`,
   name,
   paragraphs: [
-    `enter this code ${CODES[purpose].use} at ${publicUrl}. It is good for ${minutes} minutes, for one use, and only where you asked for it.`,
+    `Enter this code ${CODES[purpose].use} at ${publicUrl}. It is good for ${minutes} minutes, for one use, and only where you asked for it.`,
     'Nobody who works here will ever ask you for it.',
   ],
   code: needed(secret),
@@ -24,11 +24,11 @@ export const newDevice: Template<'new-device'> = ({ params, expires_at }, contex
   subject: 'A new device signed in to your account',
   preview: 'If it was you, there is nothing to do.',
   name: params.name,
-  paragraphs: ['somebody signed in to your account with a device that we have not seen before.'],
+  paragraphs: ['Somebody signed in to your account with a device that we have not seen before.'],
   details: details(params),
   button: { label: 'This was not me', url: link(context, 'not-me') },
   closing: [
-    `The button opens a page that ends this sign-in, forgets your trusted devices and has you set a new password. ${onceUntil(expires_at)}`,
+    `The button opens a page that ends every session of your account, forgets your trusted devices and has you set a new password. ${onceUntil(expires_at)}`,
   ],
   footer: 'If it was you, there is nothing to do.',
 });
@@ -38,7 +38,7 @@ export const signInBlocked: Template<'sign-in-blocked'> = ({ params, expires_at 
   preview: 'There were too many wrong passwords.',
   name: params.name,
   paragraphs: [
-    `too many wrong passwords were tried for your account. Until ${time(params.until)} nobody can sign in to it from where we do not know you, not even with the right password. The last try:`,
+    `Too many wrong passwords were tried for your account. Until ${time(params.until)} nobody can sign in to it from where we do not know you, not even with the right password. The last try:`,
   ],
   details: details(params),
   button: { label: 'Unblock sign-in', url: link(context, 'unlock') },
@@ -52,7 +52,7 @@ export const refreshReused: Template<'refresh-reused'> = ({ params }) => ({
   preview: 'Its credentials were used twice, which can mean that they were copied.',
   name: params.name,
   paragraphs: [
-    'a credential of one of your sign-ins was used a second time. That happens when somebody has copied it, so we ended that sign-in on every device that had it.',
+    'A credential of one of your sign-ins was used a second time. That happens when somebody has copied it, so we ended that sign-in on every device that had it.',
   ],
   details: details(params),
   closing: ['Sign in again to go on. If you do not know this device or address, change your password too.'],
