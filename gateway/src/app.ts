@@ -137,7 +137,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
     services,
     upstreams,
     maxBodyBytes: config.MAX_BODY_BYTES,
-    queueTimeoutMs: config.UPSTREAM_TIMEOUT_MS,
     stallTimeoutMs: config.UPSTREAM_IDLE_TIMEOUT_MS,
   });
 

@@ -36,7 +36,6 @@ interface Options {
   services: ReadonlyMap<string, Target>;
   upstreams: ReadonlyMap<string, Target>;
   maxBodyBytes: number;
-  queueTimeoutMs: number;
   stallTimeoutMs: number;
   finished(exchange: Exchange): void;
 }
@@ -55,7 +54,6 @@ export function createHandler(options: Options) {
       metrics.observeUpstream(target, method, outcome, (performance.now() - startedAt) / 1000),
   };
   const sweep = createSweep({
-    queueTimeoutMs: options.queueTimeoutMs,
     stallTimeoutMs: options.stallTimeoutMs,
     stillAdmitted: admission.stillAdmitted,
   });

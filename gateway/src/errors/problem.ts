@@ -121,11 +121,20 @@ export const REFUSALS = {
     reason: 'unavailable',
     headers: ['retry-after', '1'],
   }),
-  overloaded: refuse('overloaded', 'Too many requests are waiting.', { headers: ['retry-after', '1'] }),
   upstreamTimeout: refuse('upstream.timeout', 'The upstream did not answer in time.'),
   upstreamUnavailable: refuse('upstream.unavailable', 'The upstream did not answer.'),
   internal: refuse('internal', 'Something went wrong.'),
 } as const satisfies Record<string, Refusal>;
+
+// Whoever is refused in a crowd must not come back as one.
+const OVERLOADED = [1, 2, 3, 4, 5].map((seconds) =>
+  refuse('overloaded', 'Too many requests are waiting.', { headers: ['retry-after', String(seconds)] }),
+);
+
+/** Too much at once; come again in one to five seconds, each at another moment. */
+export function overloaded(): Refusal {
+  return OVERLOADED[Math.floor(Math.random() * OVERLOADED.length)] as Refusal;
+}
 
 /** The organization lets nobody in whose sign-in is older than so many seconds. */
 export function sessionTooOld(maxSeconds: number): Refusal {

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { refuse, writeCommonHeaders } from '../errors/answer.ts';
-import { circuitOpen, REFUSALS, type Refusal } from '../errors/problem.ts';
+import { circuitOpen, overloaded, REFUSALS, type Refusal } from '../errors/problem.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Quota } from '../quota/quota.ts';
 import { answerHeaders } from './answer-headers.ts';
@@ -65,9 +65,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const { target, exchange, context } = this;
     if (!target.circuit.allows(this.startedAt))
       return refuse(exchange, circuitOpen(target.circuit.retryAfterSeconds(this.startedAt)), context.quota);
-    if (target.inFlight >= target.maxInFlight) {
+    if (target.inFlight >= target.maxInFlight && (target.inFlight >= target.maxSmallInFlight || !isSmall(exchange))) {
       target.circuit.abandoned();
-      return refuse(exchange, REFUSALS.overloaded, context.quota);
+      return refuse(exchange, overloaded(), context.quota);
     }
     exchange.forwarding = this;
     target.inFlight += 1;
@@ -207,9 +207,12 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   /** Gives up waiting for a connection to the upstream. */
   giveUp(): void {
     if (this.ended || this.controller !== undefined) return;
-    this.target.circuit.failed(this.context.now());
+    const { target, context, exchange } = this;
+    // A service that has more to do than it can is not one that fails: to shut it off would refuse what it can serve.
+    if (target.service) target.circuit.abandoned();
+    else target.circuit.failed(context.now());
     this.#end('timeout');
-    refuse(this.exchange, REFUSALS.upstreamTimeout, this.context.quota);
+    refuse(exchange, target.service ? overloaded() : REFUSALS.upstreamTimeout, context.quota);
   }
 
   #end(outcome: number | string): void {
@@ -221,6 +224,13 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
 function hasBody({ head }: Exchange): boolean {
   return head.transferEncoding !== undefined || (head.contentLength !== undefined && head.contentLength !== '0');
+}
+
+const SMALL_BODY_BYTES = 8_192;
+
+/** Whether what a request holds while it waits is a trifle. */
+function isSmall({ head }: Exchange): boolean {
+  return head.transferEncoding === undefined && Number(head.contentLength ?? 0) <= SMALL_BODY_BYTES;
 }
 
 const RESETS = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);

@@ -5,8 +5,6 @@ const SWEEP_MS = 1_000;
 const STREAM_AFTER_MS = 2_000;
 
 interface Options {
-  /** How long a request may wait for a connection to its upstream. */
-  queueTimeoutMs: number;
   /** How long a client may read nothing of an answer that waits for it. */
   stallTimeoutMs: number;
   stillAdmitted: (exchange: Exchange) => Promise<boolean>;
@@ -16,7 +14,7 @@ interface Options {
  * Looks at the requests under way once a second, instead of a timer for each: ends what waits too long for the
  * upstream or for its client, and streams whose session, key or membership is no more.
  */
-export function createSweep({ queueTimeoutMs, stallTimeoutMs, stillAdmitted }: Options) {
+export function createSweep({ stallTimeoutMs, stillAdmitted }: Options) {
   // An array in which each exchange knows its place. A Set that lives long leaves a chain of outgrown tables behind,
   // each of which keeps requests that are long over from being collected: measured, a fifth of the gateway's time.
   const running: Exchange[] = [];
@@ -39,7 +37,7 @@ export function createSweep({ queueTimeoutMs, stallTimeoutMs, stillAdmitted }: O
     const { forwarding } = exchange;
     if (forwarding === undefined || forwarding.ended) return;
     if (forwarding.controller === undefined) {
-      if (nowMs - forwarding.startedAt > queueTimeoutMs) forwarding.giveUp();
+      if (nowMs - forwarding.startedAt > forwarding.target.queueTimeoutMs) forwarding.giveUp();
     } else if (forwarding.pausedAt !== 0 && nowMs - forwarding.pausedAt > stallTimeoutMs) {
       exchange.res?.destroy();
     } else if (nowMs - forwarding.startedAt > STREAM_AFTER_MS && exchange.principal.kind !== 'anonymous') {

@@ -21,7 +21,11 @@ export interface Target {
   next: number;
   circuit: Circuit;
   inFlight: number;
+  /** How many requests may be under way or wait for a connection; and how many of them when they are small. */
   maxInFlight: number;
+  maxSmallInFlight: number;
+  /** How long a request may wait for a connection. */
+  queueTimeoutMs: number;
 }
 
 /** The one target that sessions in cookies are for: it alone is sent our cookies, and it alone sets them. */
@@ -46,6 +50,11 @@ interface TargetOptions extends TargetSettings {
 // For each connection one request under way and seven that wait: a burst passes in the time of a few answers. What
 // waits too long is given up (sweep.ts).
 const QUEUE_FACTOR = 8;
+// Before our own services small requests find more room: after a restart all clients refresh their tokens at once, 5,000
+// of them and more. Auth serves some hundred refreshes a second and core, so that what could be served within ten
+// seconds waits, and what could not is told to come again. A request that waits holds what it has sent, hence small.
+const SMALL_QUEUE_FACTOR = 64;
+const SERVICE_QUEUE_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 export function createTarget({ name, service, urls, timeoutMs, idleTimeoutMs, connections }: TargetOptions): Target {
@@ -69,6 +78,8 @@ export function createTarget({ name, service, urls, timeoutMs, idleTimeoutMs, co
     circuit: createCircuit(),
     inFlight: 0,
     maxInFlight: connections * origins.length * QUEUE_FACTOR,
+    maxSmallInFlight: connections * origins.length * (service ? SMALL_QUEUE_FACTOR : QUEUE_FACTOR),
+    queueTimeoutMs: service ? Math.min(SERVICE_QUEUE_MS, timeoutMs) : timeoutMs,
   };
 }
 

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { refuse } from '../errors/answer.ts';
-import { circuitOpen, REFUSALS } from '../errors/problem.ts';
+import { circuitOpen, overloaded, REFUSALS } from '../errors/problem.ts';
 import type { Exchange } from '../exchange.ts';
 import { answerHeaders } from '../forward/answer-headers.ts';
 import { pickOrigin, type Target } from '../forward/targets.ts';
@@ -87,7 +87,7 @@ export function createUpgrades({ outgoing, quota, maxOpen, timeoutMs, stillAdmit
       return refuse(exchange, circuitOpen(target.circuit.retryAfterSeconds(nowMs)), quota);
     if (open.size >= maxOpen) {
       target.circuit.abandoned();
-      return refuse(exchange, REFUSALS.overloaded, quota);
+      return refuse(exchange, overloaded(), quota);
     }
     const origin = pickOrigin(target, nowMs);
     const flat = outgoing(exchange, target);

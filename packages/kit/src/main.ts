@@ -161,12 +161,15 @@ function closeNow(server: Server): Promise<void> {
   return new Promise((resolve) => server.close(() => resolve()));
 }
 
+// After a restart all clients connect at once; the kernel's own limit (somaxconn) still counts.
+const BACKLOG = 4_096;
+
 function bind(server: Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) =>
       reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} is in use`) : error);
     server.once('error', fail);
-    server.listen(port, host, () => {
+    server.listen({ port, host, backlog: BACKLOG }, () => {
       server.off('error', fail);
       resolve();
     });
