@@ -65,9 +65,10 @@ export async function accept({ narrator, mailbox }: Scene, cast: IdentityCast): 
 }
 
 /** Where an administrator makes the account, its mailbox is still to be proved. */
-export async function confirmAddress({ client, narrator, mailbox }: Scene, cast: IdentityCast): Promise<void> {
+export async function confirmAddress({ visitor, narrator, mailbox }: Scene, cast: IdentityCast): Promise<void> {
   const { colleague } = cast;
   const { email, name, password } = colleague;
+  const client = visitor('Mozilla/5.0 (Macintosh; Intel Mac OS X 15.5; rv:140.0) Gecko/20100101 Firefox/140.0');
   narrator.sent('Ada', 'POST /api/auth/register', { email, name, password });
   const body = { email, name, password, org_id: have(cast, 'organization').id };
   const made = await have(cast, 'ada').client.post<{ user: { id: string } }>('/api/auth/register', body);

@@ -62,7 +62,8 @@ export async function reset({ client, narrator }: Scene, cast: IdentityCast): Pr
   expect(answer.status === 204, 'the link of the mail sets a new password');
   const again = await client.post('/api/auth/password/reset', { token, new_password: `${new_password}x` });
   expect(again.status === 400, 'once');
-  const old = await client.post('/api/auth/login', { email: person.email, password: person.password });
+  const { email, password } = person;
+  const old = await cast.laptop.client.as(undefined).post('/api/auth/login', { email, password });
   expect(old.status === 401, 'the old password is wrong now');
   person.password = new_password;
   narrator.proved('the link signs nobody in, and is used up; the old password is wrong from now on');

@@ -9,13 +9,30 @@ import { type HistoryRow, listHistory } from './store.ts';
 export const HISTORY: readonly EventType[] = [
   'auth.login_succeeded.v1',
   'auth.login_failed.v1',
+  'auth.factor_refused.v1',
+  'auth.challenge_refused.v1',
+  'auth.recovery_code_used.v1',
+  'auth.reauthentication_failed.v1',
   'auth.logout.v1',
   'auth.session_revoked.v1',
   'auth.refresh_reuse.v1',
+  'auth.device_added.v1',
+  'auth.device_trusted.v1',
+  'auth.device_revoked.v1',
+  'auth.not_me.v1',
+  'auth.account_locked.v1',
+  'auth.account_unlocked.v1',
 ];
 
-// Not the owner's doing at all times, and so told with the address it came from whoever it was.
-const ATTEMPTS: ReadonlySet<string> = new Set<EventType>(['auth.login_succeeded.v1', 'auth.login_failed.v1']);
+// Attempts at the account, told with the address that they came from even where somebody else was signed in there.
+const ATTEMPTS: ReadonlySet<string> = new Set<EventType>([
+  'auth.login_succeeded.v1',
+  'auth.login_failed.v1',
+  'auth.factor_refused.v1',
+  'auth.challenge_refused.v1',
+  'auth.device_added.v1',
+  'auth.account_locked.v1',
+]);
 
 /** One event of the own account, as its owner is told of it. */
 export const HistoryEntry = z.object({
