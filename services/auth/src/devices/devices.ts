@@ -6,7 +6,7 @@ import { type Db, type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { enqueue, publish } from '@gatehouse/kit/outbox';
-import { lockUser, type User } from '../accounts/accounts.ts';
+import type { User } from '../accounts/accounts.ts';
 import { issueToken } from '../action-tokens/action-tokens.ts';
 import { networkOf } from '../addresses.ts';
 import { readCookie, writeCookie } from '../cookies.ts';
@@ -99,10 +99,10 @@ export async function recognizeDevice(
   const sighting = { name: deviceName(actor.agent), address: actor.address, network: networkOf(actor.address), now };
   const live = await devicesOf(tx, client);
   const own = live.find(({ user_id }) => user_id === user.id);
-  if (own) {
-    await updateSighting(tx, own.id, sighting);
+  // Of a sign-in and the end of its device at one instant the row lets one go first: this finds no device any more, or
+  // that ends the session too.
+  if (own && (await updateSighting(tx, own.id, sighting)))
     return { id: own.id, known: true, trusted: isTrusted(own, now), cookies: [deviceCookie(tokensOf(client, live))] };
-  }
 
   const memory = await findMemory(tx, user.id, {
     ...sighting,
@@ -142,7 +142,7 @@ export function forgetDevicesOf(tx: Tx, userId: string): Promise<void> {
   return deleteDevices(tx, userId);
 }
 
-/** Ends what a device may do; false when the user has no such one. The caller's transaction holds the user's row. */
+/** Ends what a device may do; false when the user has no such one. */
 export async function revokeDeviceOf(deps: Deps, tx: Tx, actor: Actor, userId: string, deviceId: string) {
   if (!(await updateRevoked(tx, deviceId, userId, deps.clock()))) return false;
   const target = { type: 'device', id: deviceId };
@@ -153,8 +153,6 @@ export async function revokeDeviceOf(deps: Deps, tx: Tx, actor: Actor, userId: s
 
 export function revokeDevice(deps: Deps, actor: UserActor, deviceId: string): Promise<void> {
   return transaction(deps.pool, async (tx) => {
-    // The user's row first: a sign-in from this device under way at this moment ends with it, or begins without it.
-    await lockUser(tx, actor.user_id);
     if (!(await revokeDeviceOf(deps, tx, actor, actor.user_id, deviceId)))
       throw new AppError('auth.device_not_found', 'You have no such device.');
   });

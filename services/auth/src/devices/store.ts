@@ -51,11 +51,13 @@ export async function insertDevice(tx: Tx, device: NewDevice): Promise<void> {
     values (${id}, ${user_id}, ${token_hash}, ${name}, ${address}, ${network}, ${now}, ${now})`;
 }
 
-export async function updateSighting(tx: Tx, id: string, { name, address, network, now }: Sighting): Promise<void> {
-  await run(tx)`
+/** False when the device was revoked a moment ago. */
+export async function updateSighting(tx: Tx, id: string, { name, address, network, now }: Sighting): Promise<boolean> {
+  const updated = await run(tx)`
     update auth.devices d
     set name = ${name}, address = ${address}, network = ${network}, last_used_at = ${now}
-    where d.id = ${id}`;
+    where d.id = ${id} and d.revoked_at is null`;
+  return updated === 1;
 }
 
 const Memory = z.object({ signed_in_before: z.boolean(), similar: z.boolean() });
