@@ -6,7 +6,7 @@ import { issueToken, peekToken, redeemToken } from '../action-tokens/action-toke
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
 import { mailSecret } from '../mails/mails.ts';
-import { lockUser, type User } from './accounts.ts';
+import { lockOwnAccount, lockUser, type User } from './accounts.ts';
 import { closeUser, hasOtherAdmin, listSoleOwnerships, reopenUser } from './store.ts';
 
 const DAY_MS = 86_400_000;
@@ -59,8 +59,7 @@ export async function restoreAccount(
 export async function closeOwnAccount(deps: Deps, actor: UserActor): Promise<{ deletion_due_at: Date }> {
   try {
     return await transaction(deps.pool, async (tx) => {
-      const user = await lockUser(tx, actor.user_id);
-      if (user?.status !== 'active') throw new AppError('auth.session_ended');
+      const user = await lockOwnAccount(tx, actor);
       return { deletion_due_at: await closeAccount(deps, tx, actor, user, { by: 'user' }) };
     });
   } catch (error) {

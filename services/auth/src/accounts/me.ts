@@ -9,7 +9,7 @@ import { pendingEmailChange } from '../email-change/email-change.ts';
 import { listFactors } from '../factors/factors.ts';
 import { FactorMethod } from '../factors/methods.ts';
 import { StoredTime } from '../time.ts';
-import { findUser, lockUser, Profile, type User, updateName } from './accounts.ts';
+import { findUser, lockOwnAccount, Profile, type User, updateName } from './accounts.ts';
 
 export const Me = Profile.extend({
   email_verified: z.boolean(),
@@ -44,8 +44,7 @@ export async function getMe(deps: MeDeps, actor: UserActor): Promise<Me> {
 
 export function rename(deps: MeDeps, actor: UserActor, name: string): Promise<Me> {
   return transaction(deps.pool, async (tx) => {
-    const user = await lockUser(tx, actor.user_id);
-    if (user?.status !== 'active') throw new AppError('auth.session_ended');
+    const user = await lockOwnAccount(tx, actor);
     if (user.name !== name) {
       await updateName(tx, user.id, name, deps.clock());
       await publish(

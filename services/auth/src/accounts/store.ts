@@ -20,6 +20,8 @@ const User = z.object({
 });
 export type User = z.infer<typeof User>;
 
+const Id = z.object({ id: z.uuid() });
+
 /** The account of a normalised address; a deleted one has none. */
 export function findUserByEmail(db: Db, email: string): Promise<User | undefined> {
   return maybe(db, User)`
@@ -41,6 +43,16 @@ export function lockUser(tx: Tx, userId: string): Promise<User | undefined> {
     select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
       u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.id = ${userId} for no key update`;
+}
+
+/**
+ * Whether a session has ended, seen under the lock of the user's row: a request that waited for the lock while all
+ * sessions were ended must not go on.
+ */
+export async function hasEnded(tx: Tx, sessionId: string): Promise<boolean> {
+  const ended = await maybe(tx, Id)`
+    select s.id from auth.sessions s where s.id = ${sessionId} and s.ended_at is not null`;
+  return ended !== undefined;
 }
 
 type NewUser = Pick<User, 'id' | 'email' | 'name' | 'role' | 'password_hash'> & { now: Date };
@@ -125,8 +137,6 @@ export async function reopenUser(tx: Tx, userId: string, now: Date): Promise<voi
       updated_at = ${now}
     where u.id = ${userId}`;
 }
-
-const Id = z.object({ id: z.uuid() });
 
 /** Organizations with other members that would be left without an owner. */
 export async function listSoleOwnerships(tx: Tx, userId: string): Promise<string[]> {

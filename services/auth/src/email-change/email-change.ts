@@ -5,7 +5,15 @@ import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
-import { accountLabel, discardClaim, findUserByEmail, lockUser, type User, updateEmail } from '../accounts/accounts.ts';
+import {
+  accountLabel,
+  discardClaim,
+  findUserByEmail,
+  lockOwnAccount,
+  lockUser,
+  type User,
+  updateEmail,
+} from '../accounts/accounts.ts';
 import { cancelTokens, issueToken, peekToken, redeemToken } from '../action-tokens/action-tokens.ts';
 import { spend } from '../budgets/budgets.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
@@ -29,8 +37,7 @@ export async function requestEmailChange(deps: Deps, actor: UserActor, newEmail:
   await spendChange(deps, actor, newEmail);
   const mailed = await mayMail(deps, newEmail);
   await transaction(deps.pool, async (tx) => {
-    const user = await lockUser(tx, actor.user_id);
-    if (user?.status !== 'active') throw new AppError('auth.session_ended');
+    const user = await lockOwnAccount(tx, actor);
     if (user.email === newEmail)
       throw new AppError('request.invalid', 'This is your address already.', {
         details: [{ pointer: '/new_email', message: 'is your address already' }],

@@ -2,7 +2,7 @@ import type { UserActor } from '@gatehouse/kit/actor';
 import { transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
-import { findUser, lockUser, setPassword, type User } from '../accounts/accounts.ts';
+import { findUser, lockOwnAccount, setPassword, type User } from '../accounts/accounts.ts';
 import { type Budget, clear, giveBack, spend } from '../budgets/budgets.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
@@ -29,10 +29,9 @@ export async function changePassword(deps: Deps, actor: UserActor, change: Chang
     });
   const hash = await deps.hasher.hash(change.new_password);
   await transaction(deps.pool, async (tx) => {
-    const locked = await lockUser(tx, user.id);
-    // Reset, changed or closed since it was verified: what was proved does not hold any more.
-    if (locked?.status !== 'active' || locked.password_hash !== user.password_hash)
-      throw new AppError('auth.session_ended');
+    const locked = await lockOwnAccount(tx, actor);
+    // Reset or changed since it was verified: what was proved does not hold any more.
+    if (locked.password_hash !== user.password_hash) throw new AppError('auth.session_ended');
     await setPassword(tx, user.id, hash, deps.clock());
     await clear(deps, tx, budget);
     const target = { type: 'user', id: user.id };

@@ -29,11 +29,13 @@ export async function registerInvited(deps: Deps, actor: Actor, request: Invited
     await spendRegistration(deps, actor);
     invitation = await findInvitation(deps.pool, tokenHash, deps.clock());
     if (!invitation) throw new AppError('invitation.not_valid');
-    const { email, org_name } = invitation;
+    const { id: invitation_id, email, org_name } = invitation;
     assertStrong(deps, request.password, [email, request.name, org_name]);
     const password_hash = await deps.hasher.hash(request.password);
     const account = { email, name: request.name, password_hash };
-    const user = await transaction(deps.pool, (tx) => makeMember(deps, tx, actor, { tokenHash, account }));
+    const user = await transaction(deps.pool, (tx) =>
+      makeMember(deps, tx, actor, { tokenHash, account, invitation_id }),
+    );
     deps.metrics.registrations.inc({ outcome: 'success', reason: 'ok' });
     return { user };
   } catch (error) {
@@ -52,7 +54,7 @@ async function makeMember(
   deps: Deps,
   tx: Tx,
   actor: Actor,
-  { tokenHash, account }: { tokenHash: Buffer; account: Account },
+  { tokenHash, account, invitation_id }: { tokenHash: Buffer; account: Account; invitation_id: string },
 ) {
   const now = deps.clock();
   const { email, name } = account;
@@ -61,6 +63,9 @@ async function makeMember(
   const owner = { ...actor, kind: 'user' as const, user_id: id, role: 'user' as const };
   const options = { org_id, target: { type: 'user', id } };
   await publish(tx, owner, 'auth.user_registered.v1', { user_id: id, mode: 'invite', role: 'user' }, options);
+  const accepted = { invitation_id, user_id: id, role };
+  const target = { type: 'invitation', id: invitation_id };
+  await publish(tx, owner, 'org.invitation_accepted.v1', accepted, { org_id, target });
   await publish(tx, owner, 'org.member_added.v1', { user_id: id, role }, options);
   return { id, email, name, role, org_id };
 }
