@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { readClient } from '../devices/devices.ts';
 import { Code, EnrollableMethod, FactorMethod, TotpSetUp } from '../factors/methods.ts';
-import { SessionWish, sessionMode, tokenAnswer } from '../sessions/cookie-mode.ts';
+import { COOKIES_TOLD, SessionWish, sessionMode, tokenAnswer } from '../sessions/cookie-mode.ts';
 import { SignedIn } from '../sign-in/sign-in.ts';
 import { enrolInChallenge, sendChallengeCode } from './challenges.ts';
 import { verifyChallenge } from './verify.ts';
@@ -58,7 +58,7 @@ export function challengeRoutes(deps: Deps): Endpoint[] {
       }),
       answers: {
         // The codes come with a factor that was set up just now, and are shown nowhere else.
-        200: SignedIn.extend({ recovery_codes: z.array(z.string()).optional() }),
+        200: SignedIn.extend({ recovery_codes: z.array(z.string()).optional() }).meta(COOKIES_TOLD),
       },
       errors: [
         'auth.challenge_refused',

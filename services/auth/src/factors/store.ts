@@ -13,7 +13,7 @@ export function listFactors(db: Db, userId: string): Promise<Factor[]> {
     from auth.factors f
     cross join lateral (select count(*) as left from auth.recovery_codes c where c.user_id = f.user_id) r
     where f.user_id = ${userId} and f.confirmed_at is not null and (f.method <> 'recovery' or r.left > 0)
-    order by f.confirmed_at, f.method desc`;
+    order by f.method = 'recovery', f.confirmed_at`;
 }
 
 interface NewFactor {
