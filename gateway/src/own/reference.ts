@@ -5,6 +5,9 @@ import { LINK_PAGES } from './link-pages/pages.ts';
 const answered = () => {
   throw new Error('declared for the reference only: the gateway answers this path itself');
 };
+const Html = z.string().meta({ mediaType: 'text/html', example: '<!doctype html><html lang="en">…</html>' });
+const OpenApi = z.record(z.string(), z.unknown()).meta({ example: { openapi: '3.1.0', paths: {} } });
+const Anything = z.unknown().meta({ example: { whatever: 'your application answers' } });
 const Target = z.strictObject({ upstream: z.string(), path: z.string() });
 
 /** What the gateway answers or forwards itself, as the API reference tells of it. */
@@ -36,14 +39,14 @@ export function endpoints(): Endpoint[] {
       get: '/api/openapi.json',
       summary: 'This document',
       permission: 'public',
-      answers: { 200: z.record(z.string(), z.unknown()) },
+      answers: { 200: OpenApi },
       handle: answered,
     }),
     endpoint({
       get: '/api/docs',
       summary: 'This document as a page',
       permission: 'public',
-      answers: { 200: z.string() },
+      answers: { 200: Html },
       handle: answered,
     }),
     ...LINK_PAGES.map(({ path, title, endpoint: target }) =>
@@ -52,7 +55,7 @@ export function endpoints(): Endpoint[] {
         summary: `The page “${title}” that the link in a mail opens`,
         description: `Opening it changes nothing; its button posts the token, which stands behind the #, to \`${target}\`.`,
         permission: 'public',
-        answers: { 200: z.string() },
+        answers: { 200: Html },
         handle: answered,
       }),
     ),
@@ -65,7 +68,7 @@ export function endpoints(): Endpoint[] {
           '`gatehouse-identity`. A user names the organization in `x-org-id`; an API key has its own.',
         permission: 'user',
         params: Target,
-        answers: { 200: z.unknown() },
+        answers: { 200: Anything },
         errors: ['upstream.unavailable', 'upstream.timeout', 'upstream.circuit_open'],
         handle: answered,
       }),
@@ -74,7 +77,7 @@ export function endpoints(): Endpoint[] {
         summary: 'Your application, for signed-in users without an organization',
         permission: 'user',
         params: Target,
-        answers: { 200: z.unknown() },
+        answers: { 200: Anything },
         errors: ['upstream.unavailable', 'upstream.timeout', 'upstream.circuit_open'],
         handle: answered,
       }),

@@ -124,10 +124,11 @@ function successes(choice: readonly Endpoint[]): Json {
   return Object.fromEntries(responses);
 }
 
-/** What the paths of an operation are about: the last part of it that is no parameter. */
+/** What an operation is about: in its path the part before the last id, organizations aside, or else the last part. */
 function subjectOf([endpoint]: readonly Endpoint[]): string {
   const parts = endpoint?.path.split('/') ?? [];
-  return parts.findLast((part) => part && !part.startsWith(':')) ?? '';
+  const id = parts.findLastIndex((part) => part.startsWith(':') && part !== ':org_id');
+  return (id > 0 ? parts[id - 1] : parts.findLast((part) => part && !part.startsWith(':'))) ?? '';
 }
 
 const isEmpty = (schema: z.ZodType) => schema instanceof z.ZodVoid || schema instanceof z.ZodUndefined;

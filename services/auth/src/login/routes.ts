@@ -4,7 +4,7 @@ import { EmailAddress } from '../addresses.ts';
 import type { Deps } from '../deps.ts';
 import { readClient } from '../devices/devices.ts';
 import { Password } from '../passwords/passwords.ts';
-import { SessionWish, sessionMode, tokenAnswer } from '../sessions/cookie-mode.ts';
+import { COOKIES_TOLD, SessionWish, sessionMode, tokenAnswer } from '../sessions/cookie-mode.ts';
 import { SignInAnswer } from '../sign-in/sign-in.ts';
 import { login } from './login.ts';
 
@@ -18,7 +18,7 @@ export function loginRoutes(deps: Deps): Endpoint[] {
         '`/api/auth/challenge/verify`: `methods` says what can be proved, `enrol` what has to be set up first.',
       permission: 'public',
       body: z.strictObject({ email: EmailAddress, password: Password, session: SessionWish }),
-      answers: { 200: SignInAnswer },
+      answers: { 200: SignInAnswer.meta(COOKIES_TOLD) },
       errors: [
         'auth.invalid_credentials',
         'auth.origin_refused',

@@ -10,6 +10,16 @@ import { limitsOf, type Tokens } from './sessions.ts';
 /** In the body of a sign-in: keep the refresh token in a cookie that no script can read, and out of the answer. */
 export const SessionWish = z.literal('cookie').optional();
 
+/** What the API reference says of the cookies that come with tokens: `.meta()` of such an answer. */
+export const COOKIES_TOLD = {
+  headers: {
+    'Set-Cookie':
+      '`__Host-gatehouse_device` knows the device again; with `"session": "cookie"` also ' +
+      '`__Host-gatehouse_refresh`, the refresh token, which is then absent from the body. Secure, HttpOnly, ' +
+      'SameSite=Strict, for the whole host.',
+  },
+};
+
 /** How a client is given its refresh token; made by `sessionMode` alone, which checks that it may have it so. */
 export interface SessionMode {
   readonly cookie: boolean;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { clearCookie } from '../cookies.ts';
 import type { Deps } from '../deps.ts';
 import { StoredTime } from '../time.ts';
-import { presentedToken, withoutCookie, withTokens } from './cookie-mode.ts';
+import { COOKIES_TOLD, presentedToken, withoutCookie, withTokens } from './cookie-mode.ts';
 import { logoutByAny } from './logout.ts';
 import { notMe } from './not-me.ts';
 import { refresh } from './refresh.ts';
@@ -45,7 +45,7 @@ export function sessionRoutes(deps: Deps): Endpoint[] {
         `session that is kept there, in its cookie, and its successor goes where it came from. ${COOKIE_RULES}`,
       permission: 'public',
       body: z.strictObject({ refresh_token: z.string().max(4096).optional() }),
-      answers: { 200: Tokens },
+      answers: { 200: Tokens.meta(COOKIES_TOLD) },
       errors: ['auth.origin_refused', 'auth.refresh_refused', 'auth.session_ended', 'auth.session_expired'],
       bodyLimit: 16 * 1024,
       async handle({ actor, body, headers }) {
@@ -64,7 +64,9 @@ export function sessionRoutes(deps: Deps): Endpoint[] {
       summary: 'End this session',
       description: `The session of the access token or, without one, that of the cookie, which is cleared. ${COOKIE_RULES}`,
       permission: 'public',
-      answers: { 204: z.void() },
+      answers: {
+        204: z.void().meta({ headers: { 'Set-Cookie': 'Takes the cookie of the session back, where there is one.' } }),
+      },
       errors: ['auth.origin_refused', 'auth.session_ended'],
       async handle({ actor, headers }) {
         const { cookie } = await logoutByAny(deps, actor, headers);
