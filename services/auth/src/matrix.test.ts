@@ -7,6 +7,8 @@ import { type AuthUnderTest, claimsOf, PASSWORD, SETTINGS, startAuth } from './t
 interface Organization extends MatrixOrganization {
   /** A session of its owner. */
   session_id: string;
+  /** The device that it was opened on. */
+  device_id: string;
 }
 
 const ADMIN_ACTIONS = ['disable', 'enable', 'end-sessions', 'unlock', 'reset-password', 'delete', 'restore'];
@@ -24,6 +26,7 @@ const table: RouteTable<Organization> = {
     ]),
   ),
   'DELETE /api/auth/sessions/:session_id': ({ session_id }) => ({ ids: { session_id } }),
+  'DELETE /api/auth/devices/:device_id': ({ device_id }) => ({ ids: { device_id } }),
   'GET /internal/sessions/:session_id': ({ session_id }) => ({ ids: { session_id } }),
 };
 
@@ -39,7 +42,11 @@ async function found(): Promise<Organization> {
     billing: randomUUID(),
     viewer: randomUUID(),
   };
-  return { id: randomUUID(), members, session_id: claimsOf(body.access_token).payload.sid };
+  const session_id = claimsOf(body.access_token).payload.sid;
+  const [row] = await auth.rows<{ device_id: string }>('select device_id from auth.sessions where id = $1', [
+    session_id,
+  ]);
+  return { id: randomUUID(), members, session_id, device_id: row?.device_id ?? '' };
 }
 
 testMatrix<Organization>({
