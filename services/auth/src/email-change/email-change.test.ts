@@ -167,4 +167,28 @@ describe('S064 a change of address', () => {
     expect(await mailsTo(auth, same.email)).toEqual([]);
     expect(user.email).not.toBe(same.email);
   });
+
+  // Seen to fail without the look at the session under the lock: the change was there after the reset.
+  test('S021 is not begun by a session that was ended while it waited', async () => {
+    const { user, session } = await signedIn(auth);
+    const owner = await auth.database.pool('admin').pg.connect();
+    await owner.query('begin');
+    await owner.query('select 1 from auth.users where id = $1 for no key update', [user.id]);
+    const late = session.post(PATH, { new_email: address() });
+    for (let waiting = 0; waiting === 0; )
+      waiting =
+        (
+          await auth.rows<{ n: number }>(
+            `select count(*)::int as n from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'`,
+          )
+        )[0]?.n ?? 0;
+    await owner.query(`update auth.sessions set ended_at = now(), end_reason = 'password_reset' where user_id = $1`, [
+      user.id,
+    ]);
+    await owner.query('commit');
+    owner.release();
+    expect((await late).status).toBe(401);
+    expect(await auth.rows('select 1 from auth.email_changes where user_id = $1', [user.id])).toEqual([]);
+  });
 });
