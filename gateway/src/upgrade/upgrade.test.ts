@@ -117,6 +117,22 @@ describe('a WebSocket', () => {
     stays.terminate();
   });
 
+  test('S090 of a key ends with the key, and a key has no other way in than by its rules', async () => {
+    const org = house.organization();
+    const chat = { method: 'GET', path: '/api/proxy/example/chat' };
+    const key = house.apiKey(org, { rules: [chat] });
+    const socket = dial('/api/proxy/example/chat', key.headers);
+    await once(socket, 'open');
+    socket.on('error', () => undefined);
+    expect(await refusal(dial('/api/proxy/example/other', key.headers))).toBe(403);
+
+    house.owned.keys.set(key.hash, { ...key.fact, active: false });
+    const start = performance.now();
+    await once(socket, 'close');
+    expect(performance.now() - start).toBeLessThan(2_500);
+    expect(await refusal(dial('/api/proxy/example/chat', key.headers))).toBe(401);
+  });
+
   test('obeys the policies of its organization, also those that are set while it is open', async () => {
     const org = house.organization();
     const [single, double] = [house.user({ org_id: org }), house.user({ org_id: org, amr: ['pwd', 'otp', 'mfa'] })];

@@ -53,12 +53,16 @@ export function readNetwork(entry: string): Network | undefined {
 
 /** Whether an address is in a list of addresses and networks (CIDR); unreadable entries match nothing. */
 export function addressList(entries: readonly string[]): (canonical: string) => boolean {
-  const list = new BlockList();
+  // One a family: in a common one a wide IPv6 network (::/0) holds every IPv4 address too.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const entry of entries) {
     const network = readNetwork(entry);
-    if (network) list.addSubnet(network.address, network.prefix, network.family);
+    if (network) lists[network.family].addSubnet(network.address, network.prefix, network.family);
   }
-  return (canonical) => list.check(canonical, isIPv4(canonical) ? 'ipv4' : 'ipv6');
+  return (canonical) => {
+    const family = isIPv4(canonical) ? 'ipv4' : 'ipv6';
+    return lists[family].check(canonical, family);
+  };
 }
 
 /** The network that an address is shown as where the address itself is too much: IPv4 /24, IPv6 /64. */
