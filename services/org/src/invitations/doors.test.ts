@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { OrgRole } from '@gatehouse/contracts/permissions';
+import { OrgRole } from '@gatehouse/contracts/permissions';
 import { PLAN_LIMITS } from '@gatehouse/contracts/plans';
 import { newId } from '@gatehouse/kit/ids';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { outranks } from '../members/rules.ts';
 import { startOrg, type TestOrg, type TestOrganization, type TestPerson } from '../testing.ts';
 
 let org: TestOrg;
@@ -221,6 +222,12 @@ describe('the doors for accounts', () => {
     expect(Object.fromEntries(limits.map(({ plan, ...rest }) => [plan, rest]))).toEqual(
       Object.fromEntries(Object.entries(PLAN_LIMITS).map(([plan, { requests_per_day: _, ...rest }]) => [plan, rest])),
     );
+    const pairs = OrgRole.options.flatMap((one) => OrgRole.options.map((other) => [one, other] as const));
+    const { pg } = org.database.pool('admin');
+    for (const [one, other] of pairs) {
+      const { rows } = await pg.query('select org.rank_of($1) > org.rank_of($2) as above', [one, other]);
+      expect([one, other, rows[0].above]).toEqual([one, other, outranks(one, other)]);
+    }
   });
 
   test('each door is open to who needs it alone', async () => {

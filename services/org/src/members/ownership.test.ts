@@ -1,4 +1,5 @@
 import { newId } from '@gatehouse/kit/ids';
+import { eventually } from '@gatehouse/testkit/eventually';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startOrg, type TestOrg, type TestOrganization } from '../testing.ts';
 
@@ -147,15 +148,26 @@ describe('always an owner', () => {
       const both = org.rows(`${statement} where org_id = $1 and role = 'owner'`, [acme.id]);
       await expect(both).rejects.toMatchObject({ constraint: 'members_owner_left' });
     }
-    // Two transactions that each leave the other's owner: the second to commit sees what the first did.
+    // Two transactions that each leave the other's owner. Guards the lock in org.assert_owner: without it the second
+    // does not wait for the first, and finds the owner that is about to go.
     const [one, two] = [await org.database.pool('admin').pg.connect(), await org.database.pool('admin').pg.connect()];
     const remove = 'delete from org.members where org_id = $1 and user_id = $2';
     for (const connection of [one, two]) await connection.query('begin');
     await one.query(remove, [acme.id, ada]);
     await two.query(remove, [acme.id, ben]);
-    const outcomes = await Promise.allSettled([one.query('commit'), two.query('commit')]);
+    await one.query('set constraints all immediate');
+    const second = two.query('set constraints all immediate').then(
+      () => 'no owner',
+      (error) => error.constraint,
+    );
+    await eventually(async () => {
+      const waiting = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'set constraints%'`;
+      return (await org.rows(`${waiting} and datname = current_database()`)).length > 0;
+    });
+    await one.query('commit');
+    expect(await second).toBe('members_owner_left');
+    await two.query('rollback');
     for (const connection of [one, two]) connection.release();
-    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     expect(await countOwners(acme)).toBe(1);
   });
 });

@@ -153,8 +153,8 @@ describe('accepting by the link', () => {
     expect(await memberships(acme, ada)).toEqual([]);
   });
 
-  // Guards the statement that uses the invitation up: with a select in its place, several were members and refused by
-  // the primary key only.
+  // Guards the statement in org.admit_invited that uses the invitation up: tried without its condition on the state, it
+  // was accepted again.
   test('S079: of ten parallel acceptances over two instances one makes the one membership', async () => {
     for (let round = 0; round < 5; round++) {
       const [acme, ada] = [await found(), await org.person()];
@@ -271,7 +271,7 @@ describe('accepting by the link', () => {
     expect((await accept(ada, token)).status).toBe(200);
   });
 
-  // Guards the count under the lock in org.admit_invited: tried with a share lock, more than ten became members.
+  // Guards the count under the lock in org.admit_invited: tried without the lock, more than ten became members.
   test('S086: of 50 parallel acceptances at a plan of ten members exactly ten are members', async () => {
     const acme = await org.found();
     await org.person({ id: acme.members.owner });

@@ -1,5 +1,6 @@
 import { OrgRole } from '@gatehouse/contracts/permissions';
 import { PLAN_LIMITS, requestsKey } from '@gatehouse/contracts/plans';
+import { openPool } from '@gatehouse/kit/db';
 import { newId } from '@gatehouse/kit/ids';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startOrg, type TestOrg } from '../testing.ts';
@@ -67,17 +68,16 @@ describe('the billing view', () => {
 test('S086: of 50 parallel admissions at a plan of ten members exactly ten are members', async () => {
   const acme = await org.found();
   const people = await Promise.all(Array.from({ length: 50 }, () => org.person()));
+  const auth = openPool({ ...org.database.connection('auth'), max: 30, name: 'auth' });
   const outcomes = await Promise.all(
     people.map(({ id }) =>
-      org.database
-        .pool('auth')
-        .pg.query(`select org.admit_user($1, false, $2, $3, 'viewer')`, [acme.members.admin, acme.id, id])
-        .then(
-          () => 'admitted',
-          (error) => error.code,
-        ),
+      auth.pg.query(`select org.admit_user($1, false, $2, $3, 'viewer')`, [acme.members.admin, acme.id, id]).then(
+        () => 'admitted',
+        (error) => error.code,
+      ),
     ),
   );
+  await auth.end();
   expect(outcomes.filter((outcome) => outcome === 'admitted')).toHaveLength(5);
   expect(outcomes.filter((outcome) => outcome === 'GH409')).toHaveLength(45);
   expect(await org.rows('select 1 from org.members where org_id = $1', [acme.id])).toHaveLength(10);
