@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { identity } from '@gatehouse/testkit/identities';
 import { type Client, client } from '@gatehouse/testkit/server';
@@ -137,6 +137,8 @@ describe('an access token', () => {
       ),
       identity('auth', { sub: user.user_id, sid: user.session_id }),
       randomUUID(),
+      // What a sign-in that waits for its second factor was given (S045).
+      randomBytes(32).toString('base64url'),
       `${user.session_id}.1.${'a'.repeat(43)}`,
       newKey(),
       signToken(user, { claims: { exp: now + 1_000_000 } }),

@@ -5,6 +5,7 @@ import {
   challenges,
   login,
   mailedCode,
+  mailedSecret,
   mailsTo,
   person,
   strictOrganization,
@@ -90,7 +91,7 @@ describe('a sign-in with a second factor', () => {
     expect((await sendCode(await challenge(auth, one))).status).toBe(202);
   });
 
-  test('on a trusted device, once; the device is trusted for 30 days, and not after a factor was given up', async () => {
+  test('is not asked for on a trusted device, for 30 days, as long as no factor is given up', async () => {
     const one = await withTotp(auth, await person(auth));
     const done = await verify(auth, await challenge(auth, one), 'totp', one.code(), { trust_device: true });
     const cookie = done.headers
@@ -99,12 +100,28 @@ describe('a sign-in with a second factor', () => {
       .join('; ');
     expect(cookie).toContain('__Host-gatehouse_device=');
 
+    const verifyFrom = (from: string, challenge_token: string, code: string) =>
+      auth.anonymous.post(
+        '/api/auth/challenge/verify',
+        { challenge_token, method: 'totp', code, trust_device: true },
+        { cookie: from },
+      );
+
+    auth.clock.advance(30_000);
     const again = await login(auth, one, { cookie });
     expect(claimsOf(again.body.access_token).payload).toMatchObject({ amr: ['pwd', 'mfa'] });
     expect((await login(auth, one)).body.challenge_token).toBeDefined();
     expect(
       (await login(auth, await withTotp(auth, await person(auth)), { cookie })).body.challenge_token,
     ).toBeDefined();
+
+    const both = await withEmail(auth, { ...one, session: bearer(auth, done.body.access_token) });
+    expect((await login(auth, one, { cookie })).body.challenge_token).toBeUndefined();
+    await both.session.delete('/api/auth/factors/email');
+    expect((await login(auth, one, { cookie })).body.challenge_token).toBeDefined();
+
+    await verifyFrom(cookie, await challenge(auth, one), one.code());
+    expect((await login(auth, one, { cookie })).body.challenge_token).toBeUndefined();
     auth.clock.advance(31 * 86_400_000);
     expect((await login(auth, one, { cookie })).body.challenge_token).toBeDefined();
   });
@@ -122,7 +139,7 @@ describe('a sign-in with a second factor', () => {
     expect(done.status).toBe(200);
     expect(done.body.refresh_token).toBeUndefined();
     const [refresh] = done.headers.getSetCookie().filter((line) => line.startsWith('__Host-gatehouse_refresh='));
-    expect(refresh).toMatch(/; Secure; HttpOnly; SameSite=Strict|HttpOnly/);
+    for (const part of ['Secure', 'HttpOnly', 'SameSite=Strict', 'Path=/']) expect(refresh).toContain(`; ${part}`);
   });
 });
 
@@ -455,8 +472,10 @@ describe('S050 a code by mail', () => {
     const proof = await one.session.post('/api/auth/reauthenticate', { password: one.password, method: 'email', code });
     expect(proof.body.code).toBe('auth.code_refused');
     expect((await one.session.post('/api/auth/factors/email/confirm', { code })).status).toBe(401);
-    for (const path of ['/api/auth/password/reset', '/api/auth/email/verify'])
-      expect((await auth.anonymous.post(path, { token: code, password: 'a long and new password' })).status).toBe(400);
+    const reset = { token: code, new_password: 'a long and very new password' };
+    expect((await auth.anonymous.post('/api/auth/password/reset', reset)).body.code).toBe('auth.token_refused');
+    const confirmed = await auth.anonymous.post('/api/auth/email/verify', { token: code });
+    expect(confirmed.body.code).toBe('auth.token_refused');
 
     expect((await verify(auth, a, 'email', code)).status).toBe(200);
     expect((await verify(auth, a, 'email', code)).body.code).toBe('auth.challenge_refused');
@@ -594,11 +613,25 @@ describe('what happens meanwhile', () => {
     expect((await verify(auth, await challenge(auth, one), 'totp', one.code())).status).toBe(200);
   });
 
-  test('S053 S021 a password that was set by a link is no second factor', async () => {
+  test('S053 a password that was set by a link opens nothing before the second factor', async () => {
     const one = await withTotp(auth, await person(auth));
+    const waiting = await challenge(auth, one);
     await auth.anonymous.post('/api/auth/password/forgot', { email: one.email });
-    const { status, body } = await login(auth, one);
-    expect({ status, waits: body.second_factor_required }).toEqual({ status: 200, waits: true });
+    const token = await mailedSecret(auth, one.email, 'password-reset');
+    const before = await sessionsOf(one.id);
+    const new_password = 'quite another violet tram';
+    const reset = await auth.anonymous.post('/api/auth/password/reset', { token, new_password });
+    expect({ status: reset.status, cookie: reset.headers.get('set-cookie') }).toEqual({ status: 204, cookie: null });
+
+    expect((await verify(auth, waiting, 'totp', one.code())).body.code).toBe('auth.challenge_refused');
+    const { status, body } = await auth.anonymous.post('/api/auth/login', { email: one.email, password: new_password });
+    expect({ status, waits: body.second_factor_required, methods: body.methods }).toEqual({
+      status: 200,
+      waits: true,
+      methods: ['totp', 'recovery'],
+    });
+    expect(await sessionsOf(one.id)).toBe(before);
+    expect((await verify(auth, body.challenge_token, 'totp', one.code())).status).toBe(200);
   });
 
   test('F23 a flushed Redis ends no challenge and gives no guesses', async () => {

@@ -7,7 +7,7 @@ import { lockUser, type User } from '../accounts/accounts.ts';
 import { CODE_LIFE_SECONDS } from '../codes/codes.ts';
 import type { Deps } from '../deps.ts';
 import { dropTrustOf } from '../devices/devices.ts';
-import { accessTokenOf, markAuthenticated } from '../sessions/sessions.ts';
+import { accessTokenOf } from '../sessions/sessions.ts';
 import { mustHaveSecondFactor } from '../sign-in/policy.ts';
 import { amrOf } from './amr.ts';
 import {
@@ -20,6 +20,7 @@ import {
 } from './enrolment.ts';
 import type { EnrollableMethod, Factor } from './methods.ts';
 import { mailChange } from './notices.ts';
+import { markOwnSession } from './own-session.ts';
 import { countVerdict } from './proof.ts';
 import { dropRecoveryCodes, replaceRecoveryCodes } from './recovery-codes.ts';
 import { deleteFactor, deleteFactorsOf, listFactors } from './store.ts';
@@ -80,7 +81,7 @@ export async function confirm(deps: Deps, actor: UserActor, method: EnrollableMe
     if (has(factors, method)) await dropTrustOf(tx, user.id);
     const now = await listFactors(tx, user.id);
     const amr = amrOf(user, actor.amr, method, now);
-    const session = await markAuthenticated(deps, tx, actor.session_id, amr, { anew: false });
+    const session = await markOwnSession(deps, tx, actor, amr, { anew: false });
     return { verdict, recovery_codes, session };
   });
   countVerdict(deps, method, done.verdict);

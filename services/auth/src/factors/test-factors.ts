@@ -72,13 +72,16 @@ export async function withEmail<P extends Person>(auth: AuthUnderTest, one: P) {
 }
 
 /** The last code that was mailed to an address. */
-export async function mailedCode(auth: AuthUnderTest, email: string): Promise<string> {
+export const mailedCode = (auth: AuthUnderTest, email: string) => mailedSecret(auth, email, 'code');
+
+/** What the last mail of that kind to an address carries. */
+export async function mailedSecret(auth: AuthUnderTest, email: string, template: string): Promise<string> {
   const [job] = await auth.rows<{ secret: Buffer }>(
     `select j.secret from events.jobs j
-     where j.payload ->> 'to' = $1 and j.payload ->> 'template' = 'code' order by j.created_at desc, j.id desc limit 1`,
-    [email],
+     where j.payload ->> 'to' = $1 and j.payload ->> 'template' = $2 order by j.created_at desc, j.id desc limit 1`,
+    [email, template],
   );
-  if (!job) throw new Error('no code was mailed');
+  if (!job) throw new Error(`no ${template} was mailed`);
   return open(auth.deps.secrets.mail, job.secret, MAIL_SECRET.aad).toString();
 }
 

@@ -11,8 +11,9 @@ import type { Client } from '../devices/devices.ts';
 import { amrOf } from '../factors/amr.ts';
 import { listFactors } from '../factors/factors.ts';
 import type { Factor, FactorMethod } from '../factors/methods.ts';
+import { markOwnSession } from '../factors/own-session.ts';
 import { countVerdict, proveFactor } from '../factors/proof.ts';
-import { accessTokenOf, markAuthenticated } from '../sessions/sessions.ts';
+import { accessTokenOf } from '../sessions/sessions.ts';
 import { type Entry, enterLogin, passLogin, tellLocked, withdrawLogin } from '../throttling/throttling.ts';
 
 export interface Proofs {
@@ -88,7 +89,7 @@ async function prove(deps: Deps, tx: Tx, actor: UserActor, { user: seen, needs, 
 
 async function succeed(deps: Deps, tx: Tx, actor: UserActor, amr: AuthenticationMethod[]) {
   const { user_id, session_id } = actor;
-  const session = await markAuthenticated(deps, tx, session_id, amr);
+  const session = await markOwnSession(deps, tx, actor, amr, { anew: true });
   const target = { type: 'session', id: session_id };
   await publish(tx, actor, 'auth.reauthenticated.v1', { user_id, session_id, amr }, { target });
   return session;
