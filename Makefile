@@ -5,7 +5,7 @@ JEST := $(NODE) --experimental-vm-modules node_modules/jest/bin/jest.js
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check e2e test-faults bench migrate migrate-status audit-verify openapi install
+.PHONY: help up demo test check e2e test-faults bench migrate migrate-status audit-verify import-users openapi install
 
 help: ## Print the commands
 	@echo 'Gatehouse'; echo
@@ -42,6 +42,9 @@ migrate-status: install ## List applied and pending migrations
 
 audit-verify: install ## Recompute the chain of the audit log
 	@exec $(NODE) dev/audit-verify.ts
+
+import-users: install ## Import users from FILE=users.ndjson, with the hashes of another system; resumes where it was killed
+	@FILE='$(FILE)' ANEW='$(ANEW)' exec $(NODE) dev/import-users.ts
 
 openapi: install ## Generate docs/openapi.json, permissions.md and settings.md from the code
 	@exec $(NODE) docs/generate.ts
