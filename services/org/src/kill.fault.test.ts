@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { eventually } from '@gatehouse/testkit/eventually';
 import { identityHeaders, publicKeys } from '@gatehouse/testkit/identities';
 import { freePort } from '@gatehouse/testkit/process';
-import { type Client, client } from '@gatehouse/testkit/server';
+import { client } from '@gatehouse/testkit/server';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startOrg, type TestOrg, type TestOrganization } from './testing.ts';
 
@@ -56,11 +56,15 @@ async function startProcess(): Promise<{ url: string; child: ChildProcess; exite
 
 interface Ledger {
   keys: string[];
+  /** Users whose acceptance of an invitation was acknowledged. */
+  accepted: string[];
   roles: { userId: string; role: string }[];
 }
 
-/** Creates keys and changes the role of one member, one after the other, until the process is gone. */
-async function write(asOwner: Client, acme: TestOrganization, userId: string, ledger: Ledger): Promise<void> {
+/** Creates keys, changes the role of one member, invites and accepts, one after the other, until the process is gone. */
+async function write(url: string, acme: TestOrganization, userId: string, ledger: Ledger): Promise<void> {
+  const about = { sub: acme.members.owner, org: { id: acme.id, role: 'owner' as const } };
+  const asOwner = client(url, identityHeaders('org', about));
   for (let i = 0; ; i++) {
     const role = i % 2 === 0 ? 'analyst' : 'viewer';
     try {
@@ -68,6 +72,11 @@ async function write(asOwner: Client, acme: TestOrganization, userId: string, le
       if (key.status === 201) ledger.keys.push(key.body.id);
       const changed = await asOwner.patch(`/api/org/${acme.id}/members/${userId}`, { role });
       if (changed.status === 200) ledger.roles.push({ userId, role });
+      const { id, email } = await org.person();
+      const invited = await asOwner.post(`/api/org/${acme.id}/invitations`, { email, role: 'viewer' });
+      const invitee = client(url, identityHeaders('org', { sub: id }));
+      const accepted = await invitee.post(`/api/invitations/${invited.body.id}/accept`);
+      if (accepted.status === 200) ledger.accepted.push(id);
     } catch {
       return;
     }
@@ -80,12 +89,11 @@ test('F02: whenever org is killed, what it acknowledged is there with its event,
     // Whose keys are more than the test makes.
     await org.rows(`update org.organizations set plan = 'enterprise' where id = $1`, [acme.id]);
     const users = await Promise.all(Array.from({ length: WRITERS }, () => org.addMember(acme.id, 'viewer')));
+    await org.person({ id: acme.members.owner });
     const { url, child, exited } = await startProcess();
-    const about = { sub: acme.members.owner, org: { id: acme.id, role: 'owner' as const } };
-    const asOwner = client(url, identityHeaders('org', about));
-    const ledger: Ledger = { keys: [], roles: [] };
+    const ledger: Ledger = { keys: [], accepted: [], roles: [] };
 
-    const writers = users.map((userId) => write(asOwner, acme, userId, ledger));
+    const writers = users.map((userId) => write(url, acme, userId, ledger));
     await eventually(() => ledger.keys.length > 20 + round * 17);
     child.kill('SIGKILL');
     await Promise.all([...writers, exited]);
@@ -97,6 +105,24 @@ test('F02: whenever org is killed, what it acknowledged is there with its event,
       .map(({ data }) => data as { key_id: string });
     expect(told.map(({ key_id }) => key_id).sort()).toEqual(keys.map(({ id }) => id).sort());
     expect(keys.map(({ id }) => id)).toEqual(expect.arrayContaining(ledger.keys));
+
+    // A membership, the invitation that is used up, and both events: all of them or none.
+    const joined = await org.rows<{ id: string }>(
+      'select m.user_id as id from org.members m where m.org_id = $1 and m.added_by is not null and m.user_id <> $2',
+      [acme.id, acme.members.owner],
+    );
+    const used = await org.rows<{ id: string }>(
+      `select i.accepted_by as id from org.invitations i where i.org_id = $1 and i.status = 'accepted'`,
+      [acme.id],
+    );
+    const ids = (rows: { id: string }[]) => rows.map(({ id }) => id).sort();
+    const toldOf = (type: string) =>
+      events.filter((event) => event.type === type).map(({ data }) => ({ id: (data as { user_id: string }).user_id }));
+    expect(ledger.accepted.length).toBeGreaterThan(0);
+    expect(ids(joined)).toEqual(expect.arrayContaining(ledger.accepted));
+    expect(ids(used)).toEqual(ids(joined));
+    expect(ids(toldOf('org.invitation_accepted.v1'))).toEqual(ids(joined));
+    expect(ids(toldOf('org.member_added.v1'))).toEqual(ids(joined));
 
     for (const userId of users) {
       const changes = events
