@@ -26,5 +26,16 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select u.email from auth.users u where u.id = p_user_id and u.status <> 'deleted'
 $$;
 
-revoke all on function auth.find_verified_email, auth.find_account, auth.platform_role_of, auth.email_of from public;
+-- Whether the account is in use and has this address, and holds it so until the transaction ends: what disables, deletes
+-- or renames the account comes before, and is seen, or after. For the doors of org.
+create function auth.hold_account(p_user_id uuid, p_email text) returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select 1 from (
+      select u.status, u.email from auth.users u where u.id = p_user_id for share
+    ) held where held.status = 'active' and held.email = p_email)
+$$;
+
+revoke all on function auth.find_verified_email, auth.find_account, auth.platform_role_of, auth.email_of,
+  auth.hold_account from public;
 grant execute on function auth.find_verified_email, auth.find_account to gatehouse_org;

@@ -102,7 +102,7 @@ as $$
 $$;
 
 -- Makes the invited user a member. Of many at one instant the first one uses the invitation up. Raises
---   GH400  not open, past its time, another address, another token, or the organization is not active
+--   GH400  not open, past its time, another address, another token, the account not in use, or the organization neither
 --   GH403  whoever invited may not do so any more
 --   GH409  no place in the plan
 --   GH422  the organization does not admit the mail domain
@@ -125,6 +125,10 @@ declare
   v_inviter_role text;
   v_inviter_platform_role text;
 begin
+  -- Before the organization, as whatever deletes an account takes them.
+  if not auth.hold_account(p_user_id, p_email) then
+    raise exception 'the account does not have this address' using errcode = 'GH400';
+  end if;
   select i.org_id into v_org_id from org.invitations i where i.id = p_invitation_id;
   select o.status into v_org_status from org.organizations o where o.id = v_org_id for no key update;
   -- Only now: under the lock nobody else accepts, withdraws, or changes a role.

@@ -250,6 +250,7 @@ describe('the doors for accounts', () => {
       [`auth.find_account('a@b.test')`, ['org']],
       [`auth.platform_role_of('${id}')`, []],
       [`auth.email_of('${id}')`, []],
+      [`auth.hold_account('${id}', 'a@b.test')`, []],
     ];
     for (const [call, roles] of calls)
       for (const role of ['auth', 'org', 'audit', 'worker', 'gateway'] as const) {

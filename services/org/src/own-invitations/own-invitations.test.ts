@@ -227,6 +227,26 @@ describe('accepting by the link', () => {
     expect(codes([await answer])).toEqual(['403 invitation.void']);
   });
 
+  // Guards the lock of the account in org.admit_invited: without it a deleted user becomes a member.
+  test('accepted while the account is being deleted: no member without an account', async () => {
+    const [acme, ada] = [await found(), await org.person()];
+    const { id, token } = await invited(acme, ada.email);
+    const deletion = await org.database.pool('admin').pg.connect();
+    await deletion.query('begin');
+    await deletion.query('select 1 from auth.users where id = $1 for update', [ada.id]);
+    await deletion.query('select org.forget_user($1)', [ada.id]);
+    await deletion.query(`update auth.users set status = 'deleted' where id = $1`, [ada.id]);
+    const answers = [accept(ada, token), as(ada).post(`/api/invitations/${id}/accept`)];
+    await eventually(async () => {
+      const waiting = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%admit_invited%'`;
+      return (await org.rows(`${waiting} and datname = current_database()`)).length === 2;
+    });
+    await deletion.query('commit');
+    deletion.release();
+    expect(codes(await Promise.all(answers))).toEqual(Array(2).fill('400 invitation.not_valid'));
+    expect(await memberships(acme, ada)).toEqual([]);
+  });
+
   test('withdrawn while accepting: either the one or the other', async () => {
     for (let round = 0; round < 10; round++) {
       const [acme, ada] = [await found(), await org.person()];
