@@ -50,20 +50,21 @@ interface WorkOptions {
   connection: Redis;
   concurrency: number;
   handle: (job: Job) => Promise<void>;
+  /** Shorter in tests. */
+  lockMs?: number;
 }
 
-// A worker that died loses its lock after this; the next check gives the job to another.
+// A worker that died loses its lock after this; the next check, three quarters of it later, gives the job to another.
 const LOCK_MS = 20_000;
-const STALLED_CHECK_MS = 15_000;
 
 /** Works through a queue; BullMQ delivers at least once, so `handle` must be idempotent. */
-export function work({ queue, connection, concurrency, handle }: WorkOptions): Worker {
+export function work({ queue, connection, concurrency, handle, lockMs = LOCK_MS }: WorkOptions): Worker {
   const worker = new Worker(queue, handle, {
     connection,
     concurrency,
     maxStalledCount: 3,
-    lockDuration: LOCK_MS,
-    stalledInterval: STALLED_CHECK_MS,
+    lockDuration: lockMs,
+    stalledInterval: lockMs * 0.75,
     settings: {
       backoffStrategy: (_attempts, _type, error) => (error as { retryInMs?: number } | undefined)?.retryInMs ?? 0,
     },

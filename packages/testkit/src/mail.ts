@@ -31,6 +31,8 @@ export interface MailSink {
   behave(behaviour: MailBehaviour, everyMs?: number): void;
   /** The first mail for which the predicate holds; waits for it. */
   waitFor(predicate: (mail: ReceivedMail) => boolean, timeoutMs?: number): Promise<ReceivedMail>;
+  /** Called when a mail was taken, before the client is told so. */
+  beforeAnswer: ((mail: ReceivedMail) => unknown) | undefined;
   clear(): void;
   close(): Promise<void>;
 }
@@ -82,7 +84,9 @@ export async function mailSink({ port = 0, host = '127.0.0.1', tls, auth }: Sink
       const { mailFrom, rcptTo } = session.envelope;
       const to = rcptTo.map(({ address }) => address);
       const { user, secure } = session;
-      mails.push({ from: mailFrom ? mailFrom.address : '', to, raw: raw.toString(), parsed, user, secure });
+      const mail = { from: mailFrom ? mailFrom.address : '', to, raw: raw.toString(), parsed, user, secure };
+      mails.push(mail);
+      await sink.beforeAnswer?.(mail);
     };
     switch (behaviour) {
       case 'hang':
@@ -99,8 +103,10 @@ export async function mailSink({ port = 0, host = '127.0.0.1', tls, auth }: Sink
         await keep();
         return socketOf(server, session.id)?.resetAndDestroy();
       case 'tarpit':
-        turn = turn.then(() => delay(everyMs));
+        // Who gave up waiting is passed over.
+        turn = turn.then(() => (socketOf(server, session.id)?.writable ? delay(everyMs) : undefined));
         await turn;
+        if (!socketOf(server, session.id)?.writable) return;
     }
     await keep();
     callback();
@@ -112,7 +118,7 @@ export async function mailSink({ port = 0, host = '127.0.0.1', tls, auth }: Sink
     server.server.once('error', reject);
     server.listen(port, host, resolve);
   });
-  return {
+  const sink: MailSink = {
     host,
     port: (server.server.address() as AddressInfo).port,
     mails,
@@ -122,6 +128,7 @@ export async function mailSink({ port = 0, host = '127.0.0.1', tls, auth }: Sink
       everyMs = pauseMs;
     },
     waitFor: (predicate, timeoutMs = 5_000) => eventually(() => mails.find(predicate), { timeoutMs }),
+    beforeAnswer: undefined,
     clear() {
       mails.length = 0;
     },
@@ -131,6 +138,7 @@ export async function mailSink({ port = 0, host = '127.0.0.1', tls, auth }: Sink
         dropConnections(server);
       }),
   };
+  return sink;
 }
 
 interface Connection {

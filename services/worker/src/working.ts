@@ -6,6 +6,7 @@ import { openQueue, type Queue, queueConnection, work } from '@gatehouse/kit/que
 import { startDispatching } from './dispatch/dispatching.ts';
 import { jobMetrics, QUEUES, type QueueName } from './jobs/job-metrics.ts';
 import { createRunner } from './jobs/runner.ts';
+import { createPace } from './mail/pace.ts';
 import { type MailDeps, sendMail } from './mail/send-mail.ts';
 import { cleanUp } from './maintenance/nightly.ts';
 import { createScheduledTasks, keepSchedule } from './maintenance/schedule.ts';
@@ -21,6 +22,8 @@ export interface WorkingDeps {
   retryDelaysMs?: readonly number[];
   attemptMs?: number;
   leaseMs?: number;
+  lockMs?: number;
+  slowMs?: number;
   lostAfterMs?: number;
   sweepMs?: number;
   nightly?: { pattern?: string; cleanUp?: () => Promise<void> };
@@ -35,6 +38,7 @@ export interface Working {
 }
 
 const MAIL_CONCURRENCY = 5;
+const SLOW_MS = 2_000;
 
 /** Starts everything that works in the background: the dispatcher, the workers of each queue, the schedule. */
 export function startWorking(deps: WorkingDeps): Working {
@@ -44,7 +48,16 @@ export function startWorking(deps: WorkingDeps): Working {
   const consumer = queueConnection({ ...redis, log }, { blocking: true });
   const queues = new Map(QUEUES.map((name) => [name, openQueue(name, producer)]));
 
-  const handlers = { 'mail.send': (run: Parameters<typeof sendMail>[1]) => sendMail({ ...mail, clock }, run) };
+  const pace = createPace({
+    most: MAIL_CONCURRENCY,
+    slowMs: deps.slowMs ?? SLOW_MS,
+    set(count) {
+      mailWorker.concurrency = count;
+    },
+  });
+  const handlers = {
+    'mail.send': (run: Parameters<typeof sendMail>[1]) => pace(() => sendMail({ ...mail, clock }, run)),
+  };
   const runOwed = createRunner({
     pool,
     clock,
@@ -58,10 +71,9 @@ export function startWorking(deps: WorkingDeps): Working {
     metrics,
     cleanUp: nightly.cleanUp ?? (() => cleanUp({ pool, clock, log })),
   });
-  const workers = [
-    work({ queue: 'mail', connection: consumer, concurrency: MAIL_CONCURRENCY, handle: runOwed }),
-    work({ queue: 'maintenance', connection: consumer, concurrency: 1, handle: runScheduled }),
-  ];
+  const shared = { connection: consumer, ...given(deps, ['lockMs']) };
+  const mailWorker = work({ ...shared, queue: 'mail', concurrency: MAIL_CONCURRENCY, handle: runOwed });
+  const workers = [mailWorker, work({ ...shared, queue: 'maintenance', concurrency: 1, handle: runScheduled })];
   const dispatching = startDispatching({
     pool,
     clock,

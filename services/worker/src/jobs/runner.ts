@@ -6,7 +6,7 @@ import type { Pool } from '@gatehouse/kit/db';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
 import { type Job, jobFailure } from '@gatehouse/kit/queue';
 import { captureError } from '@gatehouse/kit/sentry';
-import { type Failure, failed, failureOf } from './failure.ts';
+import { doubtOf, type Failure, failed, failureOf, TOO_LATE } from './failure.ts';
 import type { JobMetrics } from './job-metrics.ts';
 import { buryJob, commitJob, finishJob, type OwedJob, postponeJob, startJob } from './store.ts';
 
@@ -46,8 +46,8 @@ export const RETRY_DELAYS_MS = [
 const ATTEMPT_MS = 20_000;
 /** After this an attempt that was not heard of again counts as dead. A worker that died is replaced within a minute. */
 const LEASE_MS = 30_000;
-/** Attempts that may have had their effect: the mail that might be the third copy is not sent. */
-const DOUBTS_MAX = 2;
+/** From so many doubts on there are probably two copies of a mail, and a third is not sent. */
+const DOUBTS_MAX = 4;
 const RETRY_AFTER_MAX_MS = HOUR;
 const SUPERSEDED = 'superseded';
 
@@ -81,9 +81,9 @@ export function createRunner(deps: RunnerDeps) {
     metrics.ended(job, job.doubts > 0 ? 'unknown' : 'expired');
   }
 
-  async function bury(job: OwedJob, { code, reason, doubtful }: Omit<Failed, 'kind'>): Promise<Error> {
-    await persist(() => buryJob(pool, job, { now: clock(), reason, doubtful }), job);
-    const outcome = job.doubts > 0 || doubtful ? 'unknown' : 'failure';
+  async function bury(job: OwedJob, { code, reason, doubt }: Failed): Promise<Error> {
+    await persist(() => buryJob(pool, job, { now: clock(), reason, doubt }), job);
+    const outcome = job.doubts + doubt > 0 ? 'unknown' : 'failure';
     metrics.ended(job, outcome);
     log.error('a job is dead', { 'job.id': job.id, 'job.name': job.name, attempt: job.attempts, code, outcome });
     // Only the code: the reason may name an address.
@@ -96,20 +96,19 @@ export function createRunner(deps: RunnerDeps) {
     const { kind, ours, retryAfterMs = 0 } = failure;
     const reason = String((error as Error | undefined)?.message ?? error).slice(0, 500);
     const code = codeOf(error);
-    const doubtful = kind === 'unknown';
+    const doubt = doubtOf(failure);
     const delayMs = retryDelaysMs[job.attempts - 1];
-    const doubts = job.doubts + (doubtful ? 1 : 0);
-    if (delayMs === undefined || kind === 'permanent' || doubts >= DOUBTS_MAX)
-      return bury(job, { code, reason, doubtful });
+    if (delayMs === undefined || kind === 'permanent' || job.doubts + doubt >= DOUBTS_MAX)
+      return bury(job, { code, reason, doubt });
 
     const pauseMs = Math.max(delayMs * (1 + Math.random() / 4), Math.min(retryAfterMs, RETRY_AFTER_MAX_MS));
     const due = new Date(clock().getTime() + Math.round(pauseMs));
     const usefulUntil = endOfUse(job);
-    if (usefulUntil && usefulUntil <= due && !doubtful) {
+    if (usefulUntil && usefulUntil <= due && doubt === 0) {
       await expire(job, reason);
       return undefined;
     }
-    await persist(() => postponeJob(pool, job, { due, reason, doubtful }), job);
+    await persist(() => postponeJob(pool, job, { due, reason, doubt }), job);
     const fields = { 'job.id': job.id, 'job.name': job.name, attempt: job.attempts, code };
     if (ours) log.error('our own settings or credential are refused; jobs wait until that is put right', fields);
     else log.warn('a job failed and will be tried again', fields);
@@ -147,9 +146,9 @@ export function createRunner(deps: RunnerDeps) {
     if (!job) return undefined;
     // The workers of its attempts died with them: another would, too.
     if (job.attempts > retryDelaysMs.length + 1)
-      return bury(job, { code: 'abandoned', reason: 'every attempt died', doubtful: false });
+      return bury(job, { code: 'abandoned', reason: 'every attempt died', doubt: 0 });
     if (job.doubts >= DOUBTS_MAX)
-      return bury(job, { code: 'unknown', reason: 'two attempts died while they had their effect', doubtful: false });
+      return bury(job, { code: 'unknown', reason: 'its attempts died while they had their effect', doubt: 0 });
     return attempt(job);
   }
 
@@ -168,7 +167,7 @@ export function createRunner(deps: RunnerDeps) {
 interface Failed {
   code: string;
   reason: string;
-  doubtful: boolean;
+  doubt: number;
 }
 
 const codeOf = (error: unknown): string => String((error as { code?: unknown } | undefined)?.code ?? 'failed');
@@ -179,7 +178,7 @@ async function withDeadline<T>(attemptMs: number, work: (signal: AbortSignal) =>
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(Object.assign(new Error('the attempt took too long'), { code: 'deadline' }));
+      reject(Object.assign(new Error('the attempt took too long'), { code: TOO_LATE }));
       ending.abort();
     }, attemptMs);
   });

@@ -29,13 +29,16 @@ export function startJob(pool: Pool, id: string, now: Date, leaseMs: number): Pr
     returning j.id, j.name, j.queue, j.payload, j.secret, j.run_after, j.attempts, j.doubts, j.fence`;
 }
 
+/** What the death of a worker in the middle of an effect leaves. */
+const DEATH_DOUBT = 2;
+
 /**
  * Notes that the effect comes next: who dies after this leaves a doubt. False when another attempt has begun since,
  * and then there must be no effect.
  */
 export async function commitJob(pool: Pool, { id, fence, doubts }: OwedJob): Promise<boolean> {
   const count = await run(pool)`
-    update events.jobs set doubts = ${doubts + 1}
+    update events.jobs set doubts = ${doubts + DEATH_DOUBT}
     where id = ${id} and fence = ${fence} and finished_at is null and dead_at is null`;
   return count === 1;
 }
@@ -58,19 +61,19 @@ export async function finishJob(
 
 interface FailedAttempt {
   reason: string;
-  /** Whether the attempt may have had its effect. */
-  doubtful: boolean;
+  /** How much speaks for an effect that it had all the same. */
+  doubt: number;
 }
 
 /** Notes a failed attempt and when the next is due. */
 export async function postponeJob(
   pool: Pool,
   { id, fence, doubts }: OwedJob,
-  { due, reason, doubtful }: FailedAttempt & { due: Date },
+  { due, reason, doubt }: FailedAttempt & { due: Date },
 ): Promise<boolean> {
   const count = await run(pool)`
     update events.jobs
-    set run_after = ${due}, last_error = ${reason}, leased_until = null, doubts = ${doubts + (doubtful ? 1 : 0)}
+    set run_after = ${due}, last_error = ${reason}, leased_until = null, doubts = ${doubts + doubt}
     where id = ${id} and fence = ${fence} and finished_at is null and dead_at is null`;
   return count === 1;
 }
@@ -79,9 +82,9 @@ export async function postponeJob(
 export async function buryJob(
   pool: Pool,
   { id, fence, doubts }: OwedJob,
-  { now, reason, doubtful }: FailedAttempt & { now: Date },
+  { now, reason, doubt }: FailedAttempt & { now: Date },
 ): Promise<boolean> {
-  const left = doubts + (doubtful ? 1 : 0);
+  const left = doubts + doubt;
   const count = await run(pool)`
     update events.jobs
     set dead_at = ${now}, secret = null, outcome = ${left > 0 ? 'unknown' : 'failure'}, last_error = ${reason},

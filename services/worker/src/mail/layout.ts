@@ -26,7 +26,7 @@ export function readable(text: string): string {
 }
 
 // Mail programs fill the preview up with what follows in the mail. These fill it first, so that it never shows a code.
-const FILL = '\u034f\u200c\u00a0'.repeat(120);
+const FILL = '\u034f\u200c\u00a0'.repeat(60);
 const FONT = `-apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif`;
 const STYLE = `
 body { margin: 0; padding: 24px 12px; background: #f4f5f7; color: #1c2430; font: 16px/1.5 ${FONT}; }

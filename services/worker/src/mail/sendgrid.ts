@@ -82,13 +82,15 @@ interface SendGridError {
 /** Requests that were never on their way: the address was not found, or nobody listened there. */
 const NOT_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'];
 
+const TOO_SLOW = ['ECONNABORTED', 'ETIMEDOUT', 'ERR_CANCELED'];
+
 /** What became of the mail. Makes an error of its own: the library's holds the request, with key and mail. */
 function sendGridFailure({ code: cause, response }: SendGridError): Error {
   const code = response?.status ?? cause;
   if (typeof code !== 'number') {
     const reason = String(code ?? 'failed');
     const kind = NOT_SENT.includes(reason) ? 'temporary' : 'unknown';
-    return failed(`the mail provider gave no answer: ${reason}`, reason, { kind });
+    return failed(`the mail provider gave no answer: ${reason}`, reason, { kind, slow: TOO_SLOW.includes(reason) });
   }
   const reason = `the mail provider answered ${code}${errorsOf(response?.body)}`;
   const name = `HTTP_${code}`;

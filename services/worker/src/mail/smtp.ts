@@ -95,7 +95,8 @@ function message({ from, to, jobId: _jobId, ...mail }: OutgoingMail, sending: Se
 /** What became of the mail (RFC 5321, sections 4.2.1 and 4.5.4.1: who got no answer to the content must send again). */
 function smtpFailure(error: SmtpError, contentBegan: boolean): Error {
   const { message = '', code = 'ESMTP', command, responseCode } = error;
-  if (contentBegan && responseCode === undefined) return failed(message, code, { kind: 'unknown' });
+  if (contentBegan && responseCode === undefined)
+    return failed(message, code, { kind: 'unknown', slow: code === 'ETIMEDOUT' || code === 'EABORT' });
   const aboutTheMail = (code === 'EENVELOPE' || code === 'EMESSAGE') && command !== 'MAIL FROM';
   const refused = responseCode === undefined || (responseCode >= 550 && responseCode < 560);
   if (aboutTheMail && refused) return failed(message, code, { kind: 'permanent' });
