@@ -49,13 +49,28 @@ grant select, insert on org.invitations to gatehouse_org;
 grant update (inviter_id, by_platform_admin, token_hash, status, sent_at, expires_at, ended_at) on org.invitations
   to gatehouse_org;
 
--- How many invitations were mailed to an address in the current hour, over all organizations.
+-- How many invitations were mailed to an address in the current hour, over all organizations. The address is hashed, and
+-- the service counts by the function alone: whom others invite is nobody's to read.
 create table org.invitation_mails (
-  email text not null,
+  email_hash bytea not null,
   sent integer not null,
   resets_at timestamptz(3) not null,
-  constraint invitation_mails_pkey primary key (email),
+  constraint invitation_mails_pkey primary key (email_hash),
   constraint invitation_mails_sent_counts check (sent > 0)
 );
 create index invitation_mails_resets_at_idx on org.invitation_mails (resets_at);
-grant select, insert, update on org.invitation_mails to gatehouse_org;
+
+create function org.count_invitation_mail(p_email text, p_now timestamptz)
+returns table (sent integer, resets_at timestamptz)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into org.invitation_mails as b (email_hash, sent, resets_at)
+  values (sha256(convert_to(p_email, 'UTF8')), 1, p_now + interval '1 hour')
+  on conflict (email_hash) do update set
+    sent = case when b.resets_at <= p_now then 1 else b.sent + 1 end,
+    resets_at = case when b.resets_at <= p_now then excluded.resets_at else b.resets_at end
+  returning b.sent, b.resets_at
+$$;
+revoke all on function org.count_invitation_mail(text, timestamptz) from public;
+grant execute on function org.count_invitation_mail(text, timestamptz) to gatehouse_org;

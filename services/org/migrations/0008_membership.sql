@@ -44,6 +44,7 @@ set gatehouse.platform = 'on'
 as $$
 declare
   answer text;
+  v_email text;
 begin
   perform 1 from org.organizations o where o.id = p_org_id for no key update;
   answer := org.may_admit(p_actor_id, p_platform_admin, p_org_id);
@@ -55,8 +56,12 @@ begin
   )) then
     raise exception 'not allowed to admit users to this organization' using errcode = 'GH403';
   end if;
-  perform org.assert_place(p_org_id, auth.email_of(p_user_id));
+  v_email := auth.email_of(p_user_id);
+  perform org.assert_place(p_org_id, v_email);
   insert into org.members (org_id, user_id, role, added_by) values (p_org_id, p_user_id, p_role, p_actor_id);
+  -- What was offered before is settled: a member who is removed does not come back by it.
+  update org.invitations i set status = 'cancelled', ended_at = clock_timestamp(), token_hash = null
+  where i.org_id = p_org_id and i.email = v_email and i.status = 'open';
 end
 $$;
 
@@ -330,8 +335,8 @@ begin
     limit 5000);
   get diagnostics v_count = row_count;
   v_total := v_total + v_count;
-  delete from org.invitation_mails b where b.email in (
-    select b.email from org.invitation_mails b where b.resets_at < p_now limit 5000);
+  delete from org.invitation_mails b where b.email_hash in (
+    select b.email_hash from org.invitation_mails b where b.resets_at < p_now limit 5000);
   get diagnostics v_count = row_count;
   v_total := v_total + v_count + v_purged;
   -- A full batch of organizations counts as a full one of rows: there may be others.

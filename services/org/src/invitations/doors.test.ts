@@ -230,6 +230,22 @@ describe('the doors for accounts', () => {
     }
   });
 
+  test('whom others invite is nobody’s to read', async () => {
+    for (const role of ['auth', 'org', 'audit', 'worker', 'gateway'] as const)
+      for (const table of ['invitation_mails', 'plan_limits'])
+        await expect(org.database.pool(role).pg.query(`select * from org.${table}`)).rejects.toMatchObject({
+          code: '42501',
+        });
+    expect((await org.database.pool('org').pg.query('select 1 from org.invitations')).rows).toEqual([]);
+    const acme = await found();
+    await invite(acme, { to: await org.person() });
+    const service = org.database.pool('org').pg;
+    expect((await service.query('select 1 from org.invitations')).rows).toEqual([]);
+    for (const change of [`email = 'x'`, `role = 'owner'`, 'org_id = id', 'accepted_by = id', 'created_at = now()'])
+      await expect(service.query(`update org.invitations set ${change}`)).rejects.toMatchObject({ code: '42501' });
+    await expect(service.query('delete from org.invitations')).rejects.toMatchObject({ code: '42501' });
+  });
+
   test('each door is open to who needs it alone', async () => {
     const denied = { code: '42501' };
     const id = newId();
@@ -244,6 +260,7 @@ describe('the doors for accounts', () => {
       [`org.decline_invitation('${id}', 'a@b.test', now())`, ['org']],
       [`org.is_invited('${id}', 'a@b.test')`, ['org']],
       [`org.list_invitations_to('a@b.test', now(), null, 1)`, ['org']],
+      [`org.count_invitation_mail('a@b.test', now())`, ['org']],
       [`org.assert_place('${id}', 'a@b.test')`, []],
       [`org.tell('x', '${id}', 'x', '${id}', '{}')`, []],
       [`auth.find_verified_email('${id}')`, ['org']],

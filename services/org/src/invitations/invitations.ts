@@ -11,7 +11,7 @@ import { enqueue, publish } from '@gatehouse/kit/outbox';
 import { decodeCursor, type Page, toPage } from '@gatehouse/kit/page';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
-import { findMembership, findPeople } from '../members/members.ts';
+import { findPeople } from '../members/members.ts';
 import { outranks } from '../members/rules.ts';
 import { type Writing, writeIn } from '../organizations/writing.ts';
 import { limitsOf } from '../plans/limits.ts';
@@ -122,8 +122,7 @@ async function assertMayOffer(
   if (outranks(role, acting)) throw new AppError('org.role_above_own');
   if (role === 'owner') assertProved({ fresh: true, secondFactor: false }, actor);
   if (!admitsDomain(await getPolicies(tx, organization.id), email)) throw new AppError('org.domain_refused');
-  const account = await store.findAccount(tx, email);
-  if (account && (await findMembership(tx, organization.id, account.id)))
+  if (await store.isMemberAddress(tx, organization.id, email))
     throw new AppError('org.member_exists', 'The address belongs to a member.');
 }
 

@@ -133,13 +133,16 @@ const Mails = z.object({ sent: z.number(), resets_at: z.date() });
 
 /** Counts a mail to the address; the answer tells how many that makes in the current hour, over all organizations. */
 export function countMail(tx: Tx, email: string, now: Date) {
-  return one(tx, Mails)`
-    insert into org.invitation_mails as b (email, sent, resets_at)
-    values (${email}, 1, ${now}::timestamptz + interval '1 hour')
-    on conflict (email) do update set
-      sent = case when b.resets_at <= ${now} then 1 else b.sent + 1 end,
-      resets_at = case when b.resets_at <= ${now} then excluded.resets_at else b.resets_at end
-    returning b.sent, b.resets_at`;
+  return one(tx, Mails)`select c.sent, c.resets_at from org.count_invitation_mail(${email}, ${now}) c`;
+}
+
+/** One statement whether the address has an account or not: who invites learns nothing from the time it takes. */
+export async function isMemberAddress(tx: Tx, orgId: string, email: string): Promise<boolean> {
+  const { member } = await one(tx, z.object({ member: z.boolean() }))`
+    select exists (
+      select 1 from auth.find_account(${email}) a join org.members m on m.user_id = a.id and m.org_id = ${orgId}
+    ) as member`;
+  return member;
 }
 
 /** The account of an address, by auth's door. */

@@ -12,7 +12,7 @@ import { writeIn } from '../organizations/writing.ts';
 import { refuseRemoval, refuseRoleChange } from './rules.ts';
 import * as store from './store.ts';
 
-export { findMembership, findPeople } from './store.ts';
+export { findPeople } from './store.ts';
 
 export const Member = store.Membership.extend({ email: z.string().nullable(), name: z.string().nullable() });
 export type Member = z.infer<typeof Member>;
@@ -68,7 +68,7 @@ function end(deps: Deps, actor: OrgActor, userId: string, permission: OrgPermiss
     const { role } = await getMembership(tx, id, userId);
     const owners = await store.countOwners(tx, id);
     refuse(refuseRemoval({ acting, from: role, owners }));
-    await store.deleteMembership(tx, id, userId);
+    await store.deleteMembership(tx, id, userId, deps.clock());
     await publish(tx, actor, event, { user_id: userId, role }, { target: target(userId) });
     await deps.facts.invalidate(factKey.member(id, userId));
   });

@@ -40,6 +40,11 @@ export function updateRole(tx: Tx, orgId: string, userId: string, role: OrgRole)
     returning m.user_id, m.role, m.joined_at`;
 }
 
-export async function deleteMembership(tx: Tx, orgId: string, userId: string): Promise<void> {
+/** With it ends what is still open to the address: nobody comes back by an older invitation. */
+export async function deleteMembership(tx: Tx, orgId: string, userId: string, now: Date): Promise<void> {
   await run(tx)`delete from org.members m where m.org_id = ${orgId} and m.user_id = ${userId}`;
+  await run(tx)`
+    update org.invitations i set status = 'cancelled', ended_at = ${now}, token_hash = null
+    where i.org_id = ${orgId} and i.status = 'open'
+      and i.email in (select u.email from auth.find_users(${[userId]}::uuid[]) u)`;
 }

@@ -227,6 +227,27 @@ describe('accepting by the link', () => {
     expect(codes([await answer])).toEqual(['403 invitation.void']);
   });
 
+  test('nobody who was removed comes back by an older invitation', async () => {
+    for (const way of ['door', 'list', 'left'] as const) {
+      const [acme, ada] = [await found(), await org.person()];
+      const { id, token } = await invited(acme, ada.email, 'admin');
+      if (way === 'door')
+        await org.database
+          .pool('auth')
+          .pg.query(`select org.admit_user($1, false, $2, $3, 'viewer')`, [acme.members.owner, acme.id, ada.id]);
+      else await org.addMember(acme.id, 'viewer', ada.id);
+      const member = { sub: ada.id, org: { id: acme.id, role: 'viewer' as const } };
+      const gone =
+        way === 'left'
+          ? await org.as(member).post(`/api/org/${acme.id}/leave`)
+          : await org.member(acme, 'owner').delete(`/api/org/${acme.id}/members/${ada.id}`);
+      expect(gone.status).toBe(204);
+      const answers = [await accept(ada, token), await as(ada).post(`/api/invitations/${id}/accept`)];
+      expect(codes(answers)).toEqual(Array(2).fill('400 invitation.not_valid'));
+      expect(await memberships(acme, ada)).toEqual([]);
+    }
+  });
+
   // Guards the lock of the account in org.admit_invited: without it a deleted user becomes a member.
   test('accepted while the account is being deleted: no member without an account', async () => {
     const [acme, ada] = [await found(), await org.person()];
