@@ -50,7 +50,8 @@ describe('identity', () => {
       refresh_token: expect.any(String),
       user: { id, email },
     });
-    expect(answer.headers['set-cookie']).toBeUndefined();
+    // The token is in the body alone; what knows the device again is no session.
+    expect(answer.headers['set-cookie']).toEqual([expect.stringMatching(/^__Host-gatehouse_device=/)]);
   });
 
   test('an access token says who, in which session, and that it is one', async () => {
@@ -120,9 +121,14 @@ describe('identity', () => {
         id: uuid,
         current: expect.any(Boolean),
         device: expect.any(String),
+        device_id: uuid,
+        amr: ['pwd'],
+        authenticated_at: time,
         address: expect.stringMatching(/^127\./),
         created_at: time,
         last_used_at: time,
+        idle_expires_at: time,
+        expires_at: time,
       });
     const other = list.body.data.find(({ current }) => !current)?.id;
     expect((await first.client.delete(`/api/auth/sessions/${other}`)).status).toBe(204);
@@ -185,7 +191,13 @@ describe('organizations', () => {
   test('an organization is read, renamed, listed among mine, and its members are shown', async () => {
     const { owner } = acme.people;
     const read = await owner.client.get(`/api/org/${acme.id}`);
-    expect(read.body).toMatchObject({ id: acme.id, name: acme.name, plan: 'free', status: 'active', created_at: time });
+    expect(read.body).toMatchObject({
+      id: acme.id,
+      name: acme.name,
+      plan: 'enterprise',
+      status: 'active',
+      created_at: time,
+    });
     const mine = await owner.client.get<{ data: unknown[] }>('/api/orgs');
     expect(mine.body).toEqual({ data: [expect.objectContaining({ id: acme.id, role: 'owner' })], next_cursor: null });
     const members = await owner.client.get<{ data: Record<string, unknown>[] }>(`/api/org/${acme.id}/members?limit=1`);

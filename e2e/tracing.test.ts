@@ -38,7 +38,8 @@ test('one sign-in has one id, in the answer, the logs of nginx, gateway and auth
   }
   const text = 'select request_id, trace_id, type from audit.log where request_id = $1';
   const rows = await until('the event is sealed', 10_000, () => query<Row>(text, [id]), hasAny);
-  expect(rows).toEqual([{ request_id: id, trace_id: id, type: 'auth.login_succeeded.v1' }]);
+  for (const row of rows) expect(row).toMatchObject({ request_id: id, trace_id: id });
+  expect(rows.map(({ type }) => type)).toContain('auth.login_succeeded.v1');
 });
 
 interface Row {

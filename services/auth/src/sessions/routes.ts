@@ -15,7 +15,8 @@ const Session = z.object({
   /** The session that asks. */
   current: z.boolean(),
   /** What it was opened on; without an id when that device was forgotten. */
-  device: z.object({ id: z.uuid().nullable(), name: z.string() }),
+  device: z.string(),
+  device_id: z.uuid().nullable(),
   /** What was proved when it was opened, or since. */
   amr: z.array(AuthenticationMethod),
   /** When that was. */

@@ -23,7 +23,8 @@ describe('sessions', () => {
     expect(body.data.find((one: { current: boolean }) => one.current)).toEqual({
       id: session.session_id,
       current: true,
-      device: { id: expect.any(String), name: 'node' },
+      device: 'node',
+      device_id: expect.any(String),
       amr: ['pwd'],
       authenticated_at: expect.stringMatching(/Z$/),
       address: '192.0.2.7',

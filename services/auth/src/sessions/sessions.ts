@@ -28,6 +28,7 @@ import {
   endSession,
   findSession,
   insertSession,
+  type Limits,
   listLiveSessions,
   lockSession,
   type SessionState,
@@ -50,7 +51,7 @@ export type Tokens = z.infer<typeof Tokens>;
 type SessionDeps = Pick<Deps, 'config' | 'clock' | 'facts' | 'keyring' | 'secrets' | 'pool' | 'log'>;
 
 /** How long a session of that role may rest, and last. */
-export function limitsOf({ config }: Pick<Deps, 'config'>, role: PlatformRole) {
+export function limitsOf({ config }: Pick<Deps, 'config'>, role: PlatformRole): Limits {
   return role === 'admin'
     ? { idleMs: config.ADMIN_SESSION_IDLE_SECONDS * 1000, absoluteMs: config.ADMIN_SESSION_ABSOLUTE_SECONDS * 1000 }
     : { idleMs: config.SESSION_IDLE_SECONDS * 1000, absoluteMs: config.SESSION_ABSOLUTE_SECONDS * 1000 };
@@ -100,7 +101,7 @@ async function endReplaced(deps: SessionDeps, tx: Tx, actor: Actor, token: strin
 }
 
 /** What the tokens of a session tell of it. */
-type Described = Pick<SessionState, 'id' | 'user_id' | 'role' | 'amr' | 'authenticated_at' | 'expires_at'>;
+export type Described = Pick<SessionState, 'id' | 'user_id' | 'role' | 'amr' | 'authenticated_at' | 'expires_at'>;
 
 /** The token answer of a session at a generation. */
 export function tokensOf(
@@ -169,10 +170,10 @@ export async function listSessions(deps: SessionDeps, actor: UserActor) {
     .map((session) => withinLimits(deps, session))
     .filter(({ expires_at, idle_expires_at }) => expires_at > now && idle_expires_at > now);
   return {
-    data: live.map(({ agent, device_id, device_name, ...session }) => ({
+    data: live.map(({ agent, device_name, ...session }) => ({
       ...session,
       current: session.id === actor.session_id,
-      device: { id: device_id, name: device_name ?? deviceName(agent) },
+      device: device_name ?? deviceName(agent),
     })),
   };
 }
@@ -281,7 +282,7 @@ export function withinLimits<S extends Times>(deps: Pick<Deps, 'config'>, sessio
   };
 }
 
-type Times = Pick<SessionState, 'role' | 'created_at' | 'last_used_at' | 'expires_at' | 'idle_expires_at'>;
+export type Times = Pick<SessionState, 'role' | 'created_at' | 'last_used_at' | 'expires_at' | 'idle_expires_at'>;
 
 function earlier(time: Date, otherMs: number): Date {
   return time.getTime() <= otherMs ? time : new Date(otherMs);
