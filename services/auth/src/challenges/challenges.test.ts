@@ -248,7 +248,7 @@ describe('S046 guesses at a challenge', () => {
     expect((await verify(auth, await challenge(auth, one), 'totp', one.code())).status).toBe(200);
   });
 
-  // Tried without the locks on user and challenge: up to ten were judged, as many as the account's budget allows.
+  // Tried without the locks on user and challenge: ten were judged, as many as the account's budget allows.
   test('S046 fifty at one instant over two instances: five are judged, the counters exact', async () => {
     const one = await withTotp(auth, await person(auth));
     const other = await auth.another();
@@ -359,7 +359,7 @@ describe('S047 guesses at an account', () => {
     expect((await wrong(one, 'totp')).status).toBe(429);
   });
 
-  // Tried with a budget that reads and then writes, and without the lock on the user: more than ten were judged.
+  // Tried without the row locks and with the budget spent outside the transaction.
   test('S047 fifty at one instant in as many challenges over two instances: ten are judged', async () => {
     const one = await everything();
     const other = await auth.another();
@@ -380,7 +380,7 @@ describe('S047 guesses at an account', () => {
 });
 
 describe('S048 one code', () => {
-  // Tried without the locks on user, challenge and seed: several sessions came of one code.
+  // Held by the user's row and once more by the budget's: tried without both, several sessions came of one code.
   test('S048 in ten parallel verifies over two instances makes one session', async () => {
     const other = await auth.another();
     for (let round = 0; round < 5; round++) {
@@ -408,6 +408,7 @@ describe('S048 one code', () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(9).fill(401)]);
   });
 
+  // Tried without the locks on user and challenge: each code opened a session.
   test('S048 different right codes in one challenge at one instant make one session', async () => {
     const one = await withEmail(auth, await withTotp(auth, await person(auth)));
     const before = (await sessionsOf(one.id)) as number;
