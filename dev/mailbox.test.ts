@@ -48,6 +48,17 @@ test('mail is listed newest first, and by recipient', async () => {
   ]);
 });
 
+test('links in the text and in the HTML of a mail open in a tab of their own', async () => {
+  const link = 'https://localhost:8443/unlock#token=a%26b';
+  await deliver({ to: 'x@gatehouse.test', subject: 'Link', text: `See ${link} now`, html: `<a href="${link}">x</a>` });
+
+  const page = await (await ask(`/messages/${(await list())[0]?.id}`)).text();
+
+  expect(page).toContain(`<a href="${link}" target="_blank" rel="noreferrer">${link}</a> now`);
+  expect(page).toContain('sandbox="allow-popups allow-popups-to-escape-sandbox"');
+  expect(page).toContain('srcdoc="&lt;base target=&quot;_blank&quot;&gt;');
+});
+
 test('a mail cannot run anything in the page that shows it', async () => {
   const html = '<script>alert(1)</script>"><img src=x onerror=alert(1)>';
   await deliver({ to: 'x@gatehouse.test', subject: '<script>alert(2)</script>', text: '<b>text</b>', html });
@@ -58,7 +69,9 @@ test('a mail cannot run anything in the page that shows it', async () => {
 
   expect(page).not.toContain('<script>');
   expect(page).toContain('&lt;b&gt;text&lt;/b&gt;');
-  expect(page).toMatch(/<iframe sandbox="" title="HTML" srcdoc="&lt;script&gt;/);
+  expect(page).toContain('&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;');
+  for (const [, rights] of page.matchAll(/sandbox="([^"]*)"/g)) expect(rights).not.toMatch(/script|origin|forms|top/);
+  expect(page.match(/<iframe/g)?.length).toBe(page.match(/sandbox="/g)?.length);
   expect(response.headers.get('content-security-policy')).toContain("default-src 'none'");
 });
 

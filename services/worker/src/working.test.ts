@@ -1,4 +1,4 @@
-import { run } from '@gatehouse/kit/db';
+import { one, run } from '@gatehouse/kit/db';
 import { newId } from '@gatehouse/kit/ids';
 import { within } from '@gatehouse/kit/lifecycle';
 import { type TestDatabase, testDatabase } from '@gatehouse/testkit/database';
@@ -7,6 +7,7 @@ import { type MailSink, mailSink } from '@gatehouse/testkit/mail';
 import { startRedis } from '@gatehouse/testkit/redis';
 import { type TestRedis, testRedis } from '@gatehouse/testkit/test-redis';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { z } from 'zod';
 import { jobRow, oweMail, testWorker } from './test-worker.ts';
 
 let db: TestDatabase;
@@ -45,6 +46,15 @@ test('a mail that is owed is delivered, with its secret as link, and the secret 
   expect(mail.parsed.messageId).toBe(`<${id}@gatehouse.test>`);
   await finished(id);
   expect(await jobRow(db, id)).toMatchObject({ attempts: 1, secret: null, last_error: null });
+});
+
+test('until it is sent, its secret is sealed in Postgres and nowhere in its payload', async () => {
+  const { id, token } = await oweMail(db.pool('auth'));
+  const { row } = await one(db.pool('admin'), z.object({ row: z.string() }))`
+    select concat(j::text, convert_from(decode(replace(encode(j.secret, 'hex'), '00', '20'), 'hex'), 'latin1')) as row
+    from events.jobs j where j.id = ${id}`;
+  expect(row).toContain(id);
+  expect(row).not.toContain(token);
 });
 
 test('with two workers every mail is delivered once', async () => {

@@ -84,6 +84,8 @@ ${name === undefined ? '' : paragraph(greeting(name))}${joined(paragraphs.map(pa
   return page.html;
 }
 
+/** On one line, so that a name or a user agent cannot begin a paragraph of its own. */
+const flat = (text: string): string => text.replace(/\s*[\r\n]+\s*/g, ' ');
 const words = (text: string): Html => unlinked(readable(text));
 const greeting = (name: string): string => `Hello ${name},`;
 const paragraph = (text: string): Html => html`<p>${words(text)}</p>\n`;
@@ -103,14 +105,13 @@ function action({ label, url }: { label: string; url: string }): Html {
 export function renderText(content: MailContent): string {
   const { name, paragraphs, quote, details, code, button, closing = [], footer } = content;
   const parts = [
-    ...(name === undefined ? [] : [greeting(name)]),
-    ...paragraphs,
+    ...[...(name === undefined ? [] : [greeting(name)]), ...paragraphs].map(flat),
     // Each line is marked, so that what somebody wrote cannot pass for ours.
     ...(quote ? [quote.replace(/^/gm, '> ')] : []),
-    ...(details ? [details.map(([label, value]) => `${label}: ${value.replaceAll('\n', ' ')}`).join('\n')] : []),
+    ...(details ? [details.map(([label, value]) => `${label}: ${flat(value)}`).join('\n')] : []),
     ...(code ? [`    ${code}`] : []),
     ...(button ? [`${button.label}:\n${button.url}`] : []),
-    ...closing,
+    ...closing.map(flat),
     `-- \n${footer}`,
   ];
   return `${readable(parts.join('\n\n'))}\n`;
