@@ -7,7 +7,7 @@ import { type Budget, clear, giveBack, spend } from '../budgets/budgets.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
 import { mailNews, occasionOf } from '../mails/mails.ts';
-import { assertStrong } from './passwords.ts';
+import { assertStrong, guessableWords } from './passwords.ts';
 
 interface Change {
   current_password: string;
@@ -22,7 +22,8 @@ export async function changePassword(deps: Deps, actor: UserActor, change: Chang
   if (user?.status !== 'active') throw new AppError('auth.session_ended');
   await spendGuess(deps, actor, budget);
   await assertCurrent(deps, actor, { user, budget, password: change.current_password });
-  assertStrong(deps, change.new_password, [user.email, user.name], '/new_password');
+  const words = await guessableWords(deps, { user_id: user.id, words: [user.email, user.name] });
+  assertStrong(deps, change.new_password, words, '/new_password');
   if (change.new_password.normalize('NFKC') === change.current_password.normalize('NFKC'))
     throw new AppError('request.invalid', 'The new password is the old one.', {
       details: [{ pointer: '/new_password', message: 'is the old one' }],

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import type { Config } from '../config.ts';
+import { assertStrong } from './passwords.ts';
 import { passwordWeakness } from './strength.ts';
 
 const context = { minLength: 12, words: ['gatehouse', 'ada.lovelace@analytical.test', 'Ada Lovelace', 'Acme Rockets'] };
@@ -58,4 +61,33 @@ test('S116 judging the longest password takes no longer than a blink', () => {
   const start = performance.now();
   for (let round = 0; round < 50; round++) weakness('1a'.repeat(19));
   expect((performance.now() - start) / 50).toBeLessThan(20);
+});
+
+test('S008 the list of what everybody guesses has three thousand words and more, each one as it is compared', () => {
+  const words = readFileSync(new URL('./common-words.txt', import.meta.url), 'utf8')
+    .trim()
+    .split('\n');
+  expect(words.length).toBeGreaterThan(3000);
+  expect(new Set(words).size).toBe(words.length);
+  for (const word of words) expect(word).toBe(word.normalize('NFKC').toLowerCase().trim());
+});
+
+describe('S008 the shortest password', () => {
+  const config = { PASSWORD_MIN_LENGTH: 12, SECOND_FACTOR_REQUIRED_FOR: 'admins' } as Config;
+  const assert = (over: Partial<Config>, password: string) => () =>
+    assertStrong({ config: { ...config, ...over } }, password, []);
+
+  test('has the length of the setting, and eight characters where everybody has a second factor', () => {
+    expect(assert({}, 'xK7#pQ2vLm9')).toThrow('must have at least 12');
+    expect(assert({}, 'xK7#pQ2vLm9z')).not.toThrow();
+    expect(assert({ SECOND_FACTOR_REQUIRED_FOR: 'everyone' }, 'xK7#pQ2')).toThrow('must have at least 8');
+    expect(assert({ SECOND_FACTOR_REQUIRED_FOR: 'everyone' }, 'xK7#pQ2v')).not.toThrow();
+  });
+
+  test.each(['password', 'letmein1', 'sunshine', 'gatehouse', 'dragon12', 'iloveyou!'])(
+    'is no listed one either: %s',
+    (password) => {
+      expect(assert({ SECOND_FACTOR_REQUIRED_FOR: 'everyone' }, password)).toThrow('guess');
+    },
+  );
 });

@@ -8,7 +8,7 @@ import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
 import { cancelFactorsOf } from '../factors/factors.ts';
 import { mailNews, mailSecret, occasionOf } from '../mails/mails.ts';
-import { assertStrong } from '../passwords/passwords.ts';
+import { assertStrong, guessableWords } from '../passwords/passwords.ts';
 import { clearLocks } from '../throttling/throttling.ts';
 import { answerAllAlike, type Recipient } from './alike.ts';
 import { lockRequests } from './store.ts';
@@ -57,7 +57,8 @@ export async function resetPassword(deps: Deps, actor: Actor, { token, new_passw
   const found = await peekToken(deps, deps.pool, 'password_reset', token);
   const account = found && (await findUser(deps.pool, found.user_id));
   if (!account) return refuse(deps, actor);
-  assertStrong(deps, new_password, [account.email, account.name], '/new_password');
+  const words = await guessableWords(deps, { user_id: account.id, words: [account.email, account.name] });
+  assertStrong(deps, new_password, words, '/new_password');
   const hash = await deps.hasher.hash(new_password);
   const done = await transaction(deps.pool, async (tx) => {
     const user = await lockUser(tx, account.id);

@@ -12,7 +12,7 @@ afterAll(() => auth.close());
 async function organization({ status = 'active' } = {}) {
   const id = randomUUID();
   await auth.rows(
-    `insert into org.organizations (id, name, slug, status, created_by) values ($1, 'Acme', $2, $3, $1)`,
+    `insert into org.organizations (id, name, slug, status, created_by) values ($1, 'Zephyrine', $2, $3, $1)`,
     [id, `acme-${id.slice(0, 8)}`, status],
   );
   const member = async (role: string) => {
@@ -131,6 +131,7 @@ test('S006 S008 S018 what must not be stored or is too weak is refused with the 
     [{ password: 'password1234567' }, '/password'],
     [{ password: `${PASSWORD}\u0000` }, '/password'],
     [{ password: 'k9 vR!'.repeat(22) }, '/password'],
+    [{ password: 'zephyrine20262' }, '/password'],
     [{ email: 'vera.viewer@new.test', password: 'vera.viewer@new.test' }, '/password'],
     [{ org_id: 'acme' }, '/org_id'],
   ];

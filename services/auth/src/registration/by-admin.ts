@@ -5,7 +5,7 @@ import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
 import { accountLabel, insertUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
-import { assertStrong } from '../passwords/passwords.ts';
+import { assertStrong, guessableWords } from '../passwords/passwords.ts';
 import { admitUser, mayAdmit } from './store.ts';
 
 export interface AdminRegistration {
@@ -28,7 +28,7 @@ export async function registerByAdmin(deps: Deps, actor: UserActor, request: Adm
   const user = { id: newId(), email, name, role: 'user' as const };
   try {
     assertMay(await mayAdmit(deps.pool, admission));
-    assertStrong(deps, password, [email, name]);
+    assertStrong(deps, password, await guessableWords(deps, { org_id, words: [email, name] }));
     // A taken address is found by the insert: looked for here, it would refuse the retry of what this key has made.
     const password_hash = await deps.hasher.hash(password);
     const answer = await transaction(deps.pool, async (tx) => {
