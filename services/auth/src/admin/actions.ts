@@ -79,7 +79,8 @@ export function changeRole(deps: Deps, actor: UserActor, { user_id, reason, role
   return change(deps, actor, { user_id, action: 'change_role' }, async ({ tx, user, admins }) => {
     if (user.role === role) return;
     assertAdminLeft(user, admins);
-    if (user.confirm_by !== null) throw new AppError('conflict', 'The address is not confirmed yet.');
+    const unproved = user.confirm_by !== null || (role === 'admin' && user.role === 'guest');
+    if (unproved) throw new AppError('conflict', 'The address is not confirmed yet.');
     await updateRole(tx, user.id, role, deps.clock());
     await endSessionsOf(deps, tx, actor, user.id, 'admin');
     const data = { user_id: user.id, reason, old: { role: user.role }, new: { role } };

@@ -298,6 +298,13 @@ test('a change of role ends the sessions of the old one, and is on record with b
   ]);
 });
 
+test('nobody whose address is not confirmed becomes an administrator', async () => {
+  const who = await admin();
+  const guest = await auth.user({ role: 'guest' });
+  expect((await role(who, guest.id, 'admin')).body.code).toBe('conflict');
+  expect((await role(who, guest.id, 'user')).body.role).toBe('user');
+});
+
 test('ending the sessions of a user ends them everywhere, and nothing else', async () => {
   const who = await admin();
   const { user, session } = await signedIn(auth);
