@@ -161,16 +161,18 @@ describe('guesses', () => {
 
   // Tried without the row locks and with the budget spent outside the transaction: one code made several new proofs.
   test('S048 ten times the same code at one instant is one new proof', async () => {
-    const one = await withTotp(auth, await person(auth));
-    const patient = { LOGIN_BUDGET: 1000, LOGIN_ACCOUNT_NETWORK_BUDGET: 1000, LOGIN_LOCK_FAILURES: 1000 };
-    const instances = [await auth.another(patient), await auth.another(patient)] as const;
-    const { password } = one;
-    const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, n) =>
-        bearer(instances[n % 2 ? 1 : 0], one.token).post(PATH, { password, method: 'totp', code: one.code() }),
-      ),
-    );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(9).fill(401)]);
+    const other = await auth.another();
+    for (let round = 0; round < 5; round++) {
+      const one = await withTotp(auth, await person(auth));
+      // Without a password: where there is one, the lanes of sign-ins stop the burst before the code is looked at.
+      await auth.rows('update auth.users set password_hash = null where id = $1', [one.id]);
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, (_, n) =>
+          bearer(n % 2 ? other : auth, one.token).post(PATH, { method: 'totp', code: one.code() }),
+        ),
+      );
+      expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(9).fill(401)]);
+    }
   });
 });
 
