@@ -3,17 +3,18 @@ import type { Facts } from '@gatehouse/kit/facts';
 import type { z } from 'zod';
 import { createRecent, type Recent } from '../recent.ts';
 import type { Owners } from './owners.ts';
+import { createFactReader } from './reading.ts';
 
 /** How long an answer counts, from the moment it was asked for: the platform promises one second. */
 const REMEMBER_MS = 800;
 const REMEMBERED_MAX = 50_000;
-/** After Redis failed, it is not waited for again for so long; the owners are asked at once. */
-const REDIS_PAUSE_MS = 1_000;
 
 interface Remembered {
   /** Null: the owner says that there is none. */
   value: unknown;
   until: number;
+  /** As Redis holds it; undefined when the owner said it. */
+  text: string | undefined;
 }
 
 type Memory = Recent<Remembered>;
@@ -43,28 +44,27 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
   const members = createRecent<Remembered>(REMEMBERED_MAX);
   const apiKeys = createRecent<Remembered>(REMEMBERED_MAX);
   const loading = new Map<string, Promise<void>>();
-  let redisPausedUntil = 0;
+  const fromRedis = createFactReader(redis, now);
 
   function peek<T>(memory: Memory, id: string): T | null | undefined {
     const entry = memory.get(id);
     return entry !== undefined && entry.until > now() ? (entry.value as T | null) : undefined;
   }
 
-  function remember(memory: Memory, id: string, value: unknown, askedAt: number): void {
+  function remember(memory: Memory, id: string, value: unknown, askedAt: number, text?: string): void {
     const until = askedAt + REMEMBER_MS;
     const entry = memory.get(id);
-    if (entry === undefined) memory.set(id, { value, until });
-    else Object.assign(entry, { value, until });
+    if (entry === undefined) memory.set(id, { value, until, text });
+    else {
+      entry.value = value;
+      entry.until = until;
+      entry.text = text;
+    }
   }
 
-  async function fromRedis(keys: string[]): Promise<(string | undefined)[]> {
-    if (now() < redisPausedUntil) return keys.map(() => undefined);
-    try {
-      return await redis.read(keys);
-    } catch {
-      redisPausedUntil = now() + REDIS_PAUSE_MS;
-      return keys.map(() => undefined);
-    }
+  /** The value of what Redis holds. The same text is the same value, which is mostly so, and need not be read anew. */
+  function valueIn(text: string | undefined, before: Remembered | undefined, schema: z.ZodType): unknown {
+    return text !== undefined && text === before?.text ? before.value : parse(text, schema);
   }
 
   function once(key: string, load: () => Promise<void>): Promise<void> {
@@ -81,8 +81,8 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
     return once(key, async () => {
       const askedAt = now();
       const [text] = await fromRedis([key]);
-      const value = parse(text, schema);
-      if (value !== undefined) return remember(memory, id, value, askedAt);
+      const value = valueIn(text, memory.get(id), schema);
+      if (value !== undefined) return remember(memory, id, value, askedAt, text);
       const asked = now();
       remember(memory, id, await ask(), asked);
     });
@@ -111,11 +111,11 @@ export function createRememberedFacts({ redis, owners, now = () => performance.n
       return once(memberKey, async () => {
         const askedAt = now();
         const [orgText, memberText] = await fromRedis([orgKey, memberKey]);
-        const org = parse(orgText, OrgFact);
-        const member = parse(memberText, MemberFact);
+        const org = valueIn(orgText, orgs.get(orgId), OrgFact);
+        const member = valueIn(memberText, members.get(memberKey), MemberFact);
         if (org !== undefined && member !== undefined) {
-          remember(orgs, orgId, org, askedAt);
-          remember(members, memberKey, member, askedAt);
+          remember(orgs, orgId, org, askedAt, orgText);
+          remember(members, memberKey, member, askedAt, memberText);
           return;
         }
         const asked = now();
