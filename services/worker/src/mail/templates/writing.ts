@@ -52,7 +52,7 @@ interface Occasion {
 export function details({ device, address, at }: Occasion): [label: string, value: string][] {
   return [
     ['When', time(at)],
-    ['Device', device],
+    ['Device', device || 'unknown'],
     ['Address', address],
   ];
 }
