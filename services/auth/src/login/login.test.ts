@@ -67,12 +67,17 @@ describe('S001 the answer does not tell why', () => {
     expect(told).toEqual([]);
   });
 
-  test('unknown, wrong, disabled, deleted and password-less accounts get the same answer', async () => {
+  test('unknown, wrong, disabled, closing, deleted, claimed and password-less accounts get the same answer, each one row', async () => {
     const user = await auth.user();
     const disabled = await auth.user({ status: 'disabled' });
     const deleted = await auth.user({ status: 'deleted' });
     const passwordless = await auth.user({ hash: null });
     const foreign = await auth.user({ hash: 'md5$salt$0123' });
+    const closing = await auth.user({ status: 'disabled' });
+    await auth.rows(`update auth.users set deletion_due_at = now() + interval '1 day' where id = $1`, [closing.id]);
+    const claimed = await auth.user({ role: 'guest', hash: null });
+    await auth.rows(`update auth.users set confirm_by = now() + interval '1 day' where id = $1`, [claimed.id]);
+    const before = (await auth.events('auth.login_failed.v1')).length;
 
     const answers = await Promise.all([
       login('nobody@users.test'),
@@ -81,6 +86,8 @@ describe('S001 the answer does not tell why', () => {
       login(deleted.email),
       login(passwordless.email),
       login(foreign.email),
+      login(closing.email),
+      login(claimed.email),
     ]);
 
     const bodies = answers.map(({ status, body, headers }) => {
@@ -89,6 +96,7 @@ describe('S001 the answer does not tell why', () => {
     });
     expect(new Set(bodies).size).toBe(1);
     expect(answers[0]).toMatchObject({ status: 401, body: { code: 'auth.invalid_credentials' } });
+    expect(await auth.events('auth.login_failed.v1')).toHaveLength(before + answers.length);
   });
 
   test('the log knows the reason, and no address that was typed', async () => {
@@ -198,6 +206,7 @@ test('every series of the catalogue is there before anything happened', async ()
     'auth_registrations_total',
     'auth_refresh_total',
     'auth_rate_limited_total',
+    'auth_lockouts_total',
     'auth_sessions_active',
     'auth_password_hash_duration_seconds_bucket',
     'auth_signing_key_age_seconds',

@@ -1,5 +1,6 @@
 import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
 import { hmac, open } from '@gatehouse/kit/crypto';
+import { eventually } from '@gatehouse/testkit/eventually';
 import type { Answer } from '@gatehouse/testkit/server';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type AuthUnderTest, type Instance, PASSWORD, startAuth } from '../testing.ts';
@@ -184,6 +185,39 @@ describe('S013 a locked account', () => {
     expect((await right(user.email)).status).toBe(200);
     expect((await right(user.email)).status).toBe(200);
     expect(await mailsTo(user.email)).toEqual([]);
+  });
+
+  test('the owner whose password is looked at while strangers lock the account gets in, and the lock ends', async () => {
+    const slow = await auth.another();
+    const { verify } = slow.deps.hasher;
+    const gate = Promise.withResolvers<void>();
+    const entered = Promise.withResolvers<void>();
+    slow.deps.hasher = {
+      ...slow.deps.hasher,
+      async verify(stored, password) {
+        entered.resolve();
+        await gate.promise;
+        return verify(stored, password);
+      },
+    };
+    const owner = await auth.user();
+    const victim = await auth.user();
+    const waiting = [right(owner.email, { instance: slow }), right(victim.email, { instance: slow })];
+    await entered.promise;
+    await eventually(async () => {
+      const buckets = [owner, victim].map(({ email }) => bucketOf(`login_account\n${email}`));
+      return (await auth.rows('select from auth.login_lanes where bucket = any ($1)', [buckets])).length === 2;
+    });
+    // The try of the owner is one of those that count.
+    await lock(owner.email, 19);
+    expect((await right(owner.email)).status).toBe(401);
+    await auth.rows(`update auth.users set status = 'disabled' where id = $1`, [victim.id]);
+    gate.resolve();
+
+    const [entering, disabled] = await Promise.all(waiting);
+    expect([entering?.status, disabled?.status]).toEqual([200, 401]);
+    expect((await right(owner.email)).status).toBe(200);
+    expect(await auth.rows('select from auth.lockouts where user_id = $1', [owner.id])).toEqual([]);
   });
 
   test('is on record, once for each lock, and tells operators how many there are', async () => {
