@@ -80,6 +80,31 @@ describe('an authenticator app', () => {
     expect((await confirm(third)).status).toBe(200);
   });
 
+  test('is confirmed once, however many confirm it at one instant, and one enrolment is under way at most', async () => {
+    const one = await person(auth);
+    const other = await auth.another();
+    const begun = await Promise.all(
+      Array.from({ length: 6 }, (_, n) => bearer(n % 2 ? other : auth, one.token).post('/api/auth/factors/totp')),
+    );
+    expect(begun.map(({ status }) => status)).toEqual(Array(6).fill(201));
+    expect(await auth.rows('select 1 from auth.factors where user_id = $1', [one.id])).toHaveLength(1);
+
+    const { body } = await one.session.post('/api/auth/factors/totp');
+    const code = totp(body.secret, auth.clock());
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, n) =>
+        bearer(n % 2 ? other : auth, one.token).post('/api/auth/factors/totp/confirm', { code }),
+      ),
+    );
+    const confirmed = answers.filter(({ status }) => status === 200);
+    expect(confirmed).toHaveLength(1);
+    expect(await auth.rows('select 1 from auth.recovery_codes where user_id = $1', [one.id])).toHaveLength(10);
+    auth.clock.advance(30_000);
+    const token = await challenge(auth, one);
+    const [first] = confirmed[0]?.body.recovery_codes ?? [];
+    expect((await verify(auth, token, 'recovery', first)).status).toBe(200);
+  });
+
   test('is not set up twice, but may be replaced; the old one is dead then', async () => {
     const one = await withTotp(auth, await person(auth));
 
