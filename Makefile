@@ -14,7 +14,7 @@ help: ## Print the commands
 up: install ## Run the whole platform on this machine; Ctrl-C stops it
 	@exec $(NODE) dev/up.ts
 
-demo: install ## Show the main job, step by step, against the running platform
+demo: install ## Show the main job, step by step, against the running platform; STORY=identity an account's
 	@exec $(NODE) e2e/demo.ts
 
 test: install ## Run the tests (on a Postgres and a Redis of their own); FILES=path narrows them

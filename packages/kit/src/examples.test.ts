@@ -50,6 +50,12 @@ test('a union has an example for each member, by what tells them apart', () => {
   });
 });
 
+test('a switch is shown off, and on', () => {
+  const Body = z.strictObject({ email: z.email(), session: z.literal('cookie').optional() });
+  const email = 'vera@acme.example';
+  expect(examplesOf(Body, 'input')).toEqual({ example: { email }, cookie: { email, session: 'cookie' } });
+});
+
 test('two shapes of which the first swallows the second are told apart, or it is said', () => {
   const loose = z.union([z.object({ id: z.string() }), z.object({ id: z.string(), more: z.string() })]);
   expect(() => examplesOf(loose, 'output')).toThrow('more');

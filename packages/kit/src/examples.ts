@@ -207,6 +207,7 @@ function variantsOf(schema: z.ZodType, place: Place): Variant[] {
     case 'pipe':
       return pipeVariants(schema, def.in as z.ZodType, def.out as z.ZodType, place);
     case 'optional':
+      return switched(def.innerType as z.ZodType) ?? variantsOf(def.innerType as z.ZodType, place);
     case 'nullable':
     case 'default':
     case 'prefault':
@@ -221,6 +222,17 @@ function variantsOf(schema: z.ZodType, place: Place): Variant[] {
     default:
       return [{ name: 'example', value: leaf(schema, def, place) }];
   }
+}
+
+/** A constant that may be left out asks for something out of the ordinary: without it is the usual. */
+function switched(inner: z.ZodType): Variant[] | undefined {
+  const def = (inner as unknown as z.core.$ZodTypes)._zod.def;
+  const value = def.type === 'literal' ? def.values[0] : undefined;
+  if (typeof value !== 'string') return undefined;
+  return [
+    { name: 'example', value: undefined },
+    { name: nameable(value), value },
+  ];
 }
 
 const first = (schema: unknown, place: Place) => variantsOf(schema as z.ZodType, place)[0]?.value as object;
