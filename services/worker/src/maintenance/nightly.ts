@@ -37,14 +37,16 @@ export async function cleanUp({ pool, clock, log }: NightlyDeps): Promise<void> 
   if (failures.length > 0) throw new AggregateError(failures, 'the nightly clean-up failed in part');
 }
 
-// As the doors of the schemas have it.
 const BATCH = 5_000;
+const BATCHES_MAX = 1_000;
 
-/** A batch at a time, so that no statement runs long. */
+/** A batch at a time, so that no statement runs long, until nothing is left; the doors have sizes of their own. */
 async function inBatches(remove: (limit: number) => Promise<number>): Promise<number> {
-  for (let removed = 0; ; ) {
+  let removed = 0;
+  for (let batch = 0; batch < BATCHES_MAX; batch++) {
     const count = await remove(BATCH);
     removed += count;
-    if (count < BATCH) return removed;
+    if (count === 0) break;
   }
+  return removed;
 }
