@@ -4,6 +4,7 @@ import {
   createHash,
   createHmac,
   hkdfSync,
+  type KeyObject,
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
@@ -77,8 +78,8 @@ export function sha256(value: string | Buffer): Buffer {
   return createHash('sha256').update(value).digest();
 }
 
-/** HMAC-SHA-256 (RFC 2104). */
-export function hmac(key: string | Buffer, value: string | Buffer): Buffer {
+/** HMAC-SHA-256 (RFC 2104). A key that is used often costs a quarter of the time as a KeyObject. */
+export function hmac(key: string | Buffer | KeyObject, value: string | Buffer): Buffer {
   return createHmac('sha256', key).update(value).digest();
 }
 

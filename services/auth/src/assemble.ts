@@ -14,6 +14,7 @@ import { createAuthMetrics } from './metrics.ts';
 import { createHasher } from './passwords/hasher.ts';
 import { createHashPool } from './passwords/pool.ts';
 import { countLiveSessions } from './sessions/sessions.ts';
+import { createSessionKeys } from './tokens/session-keys.ts';
 
 interface Parts {
   config: Config;
@@ -64,6 +65,7 @@ export async function assemble({ config, metrics, ...parts }: Parts): Promise<De
     config,
     metrics: authMetrics,
     keyring,
+    sessionKeys: createSessionKeys(),
     hasher: createHasher({
       scheme: config.PASSWORD_SCHEME,
       bcryptCost: config.BCRYPT_COST,

@@ -8,6 +8,7 @@ import type { Config } from './config.ts';
 import type { Keyring } from './keys/keys.ts';
 import type { AuthMetrics } from './metrics.ts';
 import type { Hasher } from './passwords/hasher.ts';
+import type { SessionKeys } from './tokens/session-keys.ts';
 
 /** What the features work with; made once by `assemble`. */
 export interface Deps {
@@ -20,6 +21,7 @@ export interface Deps {
   metrics: AuthMetrics;
   hasher: Hasher;
   keyring: Keyring;
+  sessionKeys: SessionKeys;
   /** One key for each purpose, derived from the secrets of the deployment. */
   secrets: { sessions: SealingKeys; factors: SealingKeys; codes: SealingKeys; budgets: Buffer; mail: SealingKeys };
 }

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { open } from '@gatehouse/kit/crypto';
 import { openPool } from '@gatehouse/kit/db';
@@ -48,7 +49,8 @@ async function forge({ session }: Subject, generation: number): Promise<string> 
   const [row] = await auth.rows<{ key_sealed: Buffer }>('select key_sealed from auth.sessions where id = $1', [
     session.session_id,
   ]);
-  const key = open(auth.deps.secrets.sessions, row?.key_sealed as Buffer, aadOf(session.session_id, session.user_id));
+  const sealed = row?.key_sealed as Buffer;
+  const key = createSecretKey(open(auth.deps.secrets.sessions, sealed, aadOf(session.session_id, session.user_id)));
   return encodeRefreshToken({ session_id: session.session_id, generation }, key);
 }
 

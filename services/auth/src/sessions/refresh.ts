@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { factKey } from '@gatehouse/contracts/facts';
 import type { Actor } from '@gatehouse/kit/actor';
 import { transaction } from '@gatehouse/kit/db';
@@ -6,12 +7,18 @@ import { enqueue, publish } from '@gatehouse/kit/outbox';
 import { findUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { deviceName } from '../devices/agents.ts';
-import { decodeRefreshToken, type PresentedToken } from '../tokens/refresh-tokens.ts';
-import { limitsOf, resealed, tokensOf, verifiedKey, withinLimits } from './sessions.ts';
-import { endSession, findSession, rotateSession, type SessionState } from './store.ts';
+import { decodeRefreshToken, type PresentedToken, verifyRefreshToken } from '../tokens/refresh-tokens.ts';
+import { type Described, limitsOf, resealed, tokensOf, verifiedKey, withinLimits } from './sessions.ts';
+import { endSession, findSession, rotateSession, type SessionState, updateSealedKey } from './store.ts';
 
 type Refusal = 'malformed' | 'unknown' | 'ended' | 'expired' | 'mismatch' | 'reuse';
-type Judgement = { verdict: 'rotate' | 'grace'; session: SessionState; key: Buffer } | Refused;
+
+interface Refused {
+  verdict: Refusal;
+  session?: SessionState;
+}
+
+type Judgement = { verdict: 'current' | 'grace'; session: SessionState; key: KeyObject } | Refused;
 
 const METRIC = {
   malformed: 'invalid',
@@ -29,8 +36,9 @@ const ROUNDS_MAX = 8;
  * Exchanges a refresh token for its successor (RFC 9700, section 4.14.2). The direct parent gets the same successor
  * again for the grace period; anything older was copied, and ends the session. docs/refresh.md has every case.
  *
- * One look at the session and one conditional update: it rotates only from the generation that was looked at, so of
- * many at one instant one rotates, and the others look again and find themselves its parent.
+ * With the session's key at hand a refresh is one statement: it takes the session on if it lives and is at the token's
+ * generation, so that of many at one instant one does, and the others look and find themselves its parent. Without the
+ * key, or when the statement found nothing to take on, the session is looked at first.
  */
 export async function refresh(deps: Deps, actor: Actor, token: string) {
   const claim = decodeRefreshToken(token);
@@ -40,17 +48,47 @@ export async function refresh(deps: Deps, actor: Actor, token: string) {
       details: [{ pointer: '/refresh_token', message: 'is not of the session that the access token names' }],
     });
   for (let round = 0; round < ROUNDS_MAX; round++) {
+    const key = deps.sessionKeys.get(claim.session_id);
+    const rotated = key && verifyRefreshToken(claim, key) ? await rotate(deps, actor, claim) : undefined;
+    if (key && rotated) return succeed(deps, claim, { reason: 'ok', session: rotated, key });
     const judgement = judge(deps, claim, await findSession(deps.pool, claim.session_id));
     if (!('key' in judgement)) return refuse(deps, actor, judgement);
-    if (judgement.verdict === 'rotate' && !(await rotate(deps, actor, judgement))) continue;
-    deps.metrics.refreshes.inc({ outcome: 'success', reason: judgement.verdict === 'rotate' ? 'ok' : 'grace' });
-    // Of a parent in its grace this is the generation that its first exchange led to.
-    const session = withinLimits(deps, judgement.session);
-    return { tokens: tokensOf(deps, session, claim.generation + 1, judgement.key), session };
+    if (judgement.verdict === 'grace') return succeed(deps, claim, { ...judgement, reason: 'grace' });
+    await remember(deps, judgement.session, judgement.key);
   }
   throw new AppError('overloaded', 'The session is being refreshed too often at once.', {
     headers: { 'retry-after': '1' },
   });
+}
+
+interface Success {
+  reason: 'ok' | 'grace';
+  session: Described;
+  key: KeyObject;
+}
+
+/** The successor of the token: for a parent in its grace, the one that its first exchange led to. */
+function succeed(deps: Deps, { generation }: PresentedToken, { reason, session, key }: Success) {
+  deps.metrics.refreshes.inc({ outcome: 'success', reason });
+  return { tokens: tokensOf(deps, session, generation + 1, key), session };
+}
+
+function rotate(deps: Deps, actor: Actor, { session_id, generation }: PresentedToken) {
+  const [ordinary, admin] = [limitsOf(deps, 'user'), limitsOf(deps, 'admin')];
+  return rotateSession(deps.pool, {
+    id: session_id,
+    generation,
+    address: actor.address,
+    now: deps.clock(),
+    ordinary,
+    admin,
+  });
+}
+
+async function remember(deps: Deps, session: SessionState, key: KeyObject): Promise<void> {
+  deps.sessionKeys.remember(session.id, key);
+  const key_sealed = resealed(deps, session);
+  if (key_sealed) await updateSealedKey(deps.pool, session.id, key_sealed);
 }
 
 function judge(deps: Deps, claim: PresentedToken, stored: SessionState | undefined): Judgement {
@@ -61,26 +99,12 @@ function judge(deps: Deps, claim: PresentedToken, stored: SessionState | undefin
   if (session.ended_at || session.user_status !== 'active') return { verdict: 'ended', session };
   if (session.expires_at <= now || session.idle_expires_at <= now) return { verdict: 'expired', session };
   const behind = session.generation - claim.generation;
-  if (behind === 0) return { verdict: 'rotate', session: stored, key };
+  if (behind === 0) return { verdict: 'current', session, key };
   // Ours, but from a future that a restored backup has forgotten.
   if (behind < 0) return { verdict: 'mismatch', session };
   const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000;
   const inGrace = behind === 1 && now.getTime() - session.rotated_at.getTime() <= graceMs;
   return inGrace ? { verdict: 'grace', session, key } : { verdict: 'reuse', session };
-}
-
-function rotate(deps: Deps, actor: Actor, { session }: { session: SessionState }): Promise<boolean> {
-  const now = deps.clock();
-  const { idleMs } = limitsOf(deps, session.role);
-  const idle_expires_at = new Date(Math.min(now.getTime() + idleMs, session.expires_at.getTime()));
-  const { id, generation } = session;
-  const key_sealed = resealed(deps, session);
-  return rotateSession(deps.pool, { id, generation, address: actor.address, now, idle_expires_at, key_sealed });
-}
-
-interface Refused {
-  verdict: Refusal;
-  session?: SessionState;
 }
 
 /** Records a refusal, which for a reuse ends the session, and throws what the client is told. */

@@ -14,8 +14,9 @@ const Session = z.object({
   id: z.uuid(),
   /** The session that asks. */
   current: z.boolean(),
-  /** What it was opened on; without an id when that device was forgotten. */
+  /** The name of what it was opened on, such as "Firefox on Linux". */
   device: z.string(),
+  /** Null when that device was forgotten. */
   device_id: z.uuid().nullable(),
   /** What was proved when it was opened, or since. */
   amr: z.array(AuthenticationMethod),

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { factKey } from '@gatehouse/contracts/facts';
 import type { AuthenticationMethod, PlatformRole } from '@gatehouse/contracts/identity';
 import type { Actor, UserActor } from '@gatehouse/kit/actor';
@@ -74,12 +74,12 @@ export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor:
   await tellEnded(deps, tx, actor, { user_id: user.id, ended, reason: 'session_limit' });
 
   const id = newId();
-  const key = randomBytes(32);
+  const key = createSecretKey(randomBytes(32));
   const expires_at = new Date(now.getTime() + absoluteMs);
   await insertSession(tx, {
     id,
     user_id: user.id,
-    key_sealed: seal(deps.secrets.sessions, key, aadOf(id, user.id)),
+    key_sealed: seal(deps.secrets.sessions, key.export(), aadOf(id, user.id)),
     device: actor.agent,
     address: actor.address,
     amr,
@@ -108,7 +108,7 @@ export function tokensOf(
   deps: Pick<Deps, 'config' | 'clock' | 'keyring'>,
   session: Described,
   generation: number,
-  key: Buffer,
+  key: KeyObject,
 ): Tokens & { refresh_token: string } {
   return {
     ...accessTokenOf(deps, session),
@@ -149,7 +149,7 @@ export async function markAuthenticated(
 export function verifiedKey(deps: Pick<Deps, 'secrets' | 'log'>, session: SessionState, claim: PresentedToken) {
   const { id, user_id, key_sealed } = session;
   try {
-    const key = open(deps.secrets.sessions, key_sealed, aadOf(id, user_id));
+    const key = createSecretKey(open(deps.secrets.sessions, key_sealed, aadOf(id, user_id)));
     return verifyRefreshToken(claim, key) ? key : undefined;
   } catch (error) {
     deps.log.error('the key of a session does not open: its row was altered, or JWT_SECRET was', errorFields(error));
@@ -282,7 +282,7 @@ export function withinLimits<S extends Times>(deps: Pick<Deps, 'config'>, sessio
   };
 }
 
-export type Times = Pick<SessionState, 'role' | 'created_at' | 'last_used_at' | 'expires_at' | 'idle_expires_at'>;
+type Times = Pick<SessionState, 'role' | 'created_at' | 'last_used_at' | 'expires_at' | 'idle_expires_at'>;
 
 function earlier(time: Date, otherMs: number): Date {
   return time.getTime() <= otherMs ? time : new Date(otherMs);

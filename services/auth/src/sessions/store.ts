@@ -99,31 +99,57 @@ export function findSession(db: Db, sessionId: string): Promise<SessionState | u
     where s.id = ${sessionId}`;
 }
 
+export interface Limits {
+  idleMs: number;
+  absoluteMs: number;
+}
+
 interface Rotation {
   id: string;
   /** The generation that it rotates from. */
   generation: number;
   address: string;
   now: Date;
-  idle_expires_at: Date;
-  /** The session's key, sealed anew; null leaves it. */
-  key_sealed: Buffer | null;
+  ordinary: Limits;
+  admin: Limits;
 }
 
+const Rotated = State.pick({
+  id: true,
+  user_id: true,
+  role: true,
+  amr: true,
+  authenticated_at: true,
+  expires_at: true,
+});
+
 /**
- * Takes a session one generation on, unless it has gone on, has ended or is its user's no more: of many at one instant
- * the row lets one through, and the others see what that one left.
+ * Takes a session one generation on, if it lives and is at that generation: of many at one instant the row lets one
+ * through, and the others get nothing. The limits are those of the role that its user has now.
  */
-export async function rotateSession(db: Db, rotation: Rotation): Promise<boolean> {
-  const { id, generation, address, now, idle_expires_at, key_sealed } = rotation;
-  const rotated = await run(db)`
+export function rotateSession(db: Db, { id, generation, address, now, ordinary, admin }: Rotation) {
+  return maybe(db, Rotated)`
     update auth.sessions s
-    set generation = s.generation + 1, rotated_at = ${now}, last_used_at = ${now}, address = ${address},
-      idle_expires_at = ${idle_expires_at}, key_sealed = coalesce(${key_sealed}::bytea, s.key_sealed)
-    from auth.users u
+    set generation = s.generation + 1, rotated_at = l.now, last_used_at = l.now, address = ${address},
+      idle_expires_at = least(s.expires_at, l.now + l.idle)
+    from auth.users u, lateral (
+      select ${now}::timestamptz as now,
+        case u.role when 'admin' then ${admin.idleMs}::float8 else ${ordinary.idleMs}::float8 end
+          * interval '1 millisecond' as idle,
+        case u.role when 'admin' then ${admin.absoluteMs}::float8 else ${ordinary.absoluteMs}::float8 end
+          * interval '1 millisecond' as absolute
+    ) l
     where s.id = ${id} and s.generation = ${generation} and s.ended_at is null
-      and u.id = s.user_id and u.status = 'active'`;
-  return rotated === 1;
+      and u.id = s.user_id and u.status = 'active'
+      and least(s.idle_expires_at, s.last_used_at + l.idle) > l.now
+      and least(s.expires_at, s.created_at + l.absolute) > l.now
+    returning s.id, s.user_id, u.role, s.amr, coalesce(s.authenticated_at, s.created_at) as authenticated_at,
+      least(s.expires_at, s.created_at + l.absolute) as expires_at`;
+}
+
+/** The same key, sealed with the secret that replaces the one before. */
+export async function updateSealedKey(db: Db, id: string, key_sealed: Buffer): Promise<void> {
+  await run(db)`update auth.sessions s set key_sealed = ${key_sealed} where s.id = ${id}`;
 }
 
 export async function updateAuthentication(tx: Tx, id: string, amr: AuthenticationMethod[], now: Date): Promise<void> {

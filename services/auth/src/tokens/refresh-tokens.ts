@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto';
+import { type KeyObject, timingSafeEqual } from 'node:crypto';
 import { hmac } from '@gatehouse/kit/crypto';
 
 const PREFIX = 'ghr_';
@@ -20,7 +20,7 @@ export interface PresentedToken extends RefreshClaim {
  * A refresh token that describes itself: session, generation and an HMAC with the session's own key. Because it is
  * derived, everyone who presents the same parent at once gets the same successor, without it being stored anywhere.
  */
-export function encodeRefreshToken(claim: RefreshClaim, key: Buffer): string {
+export function encodeRefreshToken(claim: RefreshClaim, key: KeyObject | Buffer): string {
   const body = bodyOf(claim);
   return PREFIX + Buffer.concat([body, hmac(key, body)]).toString('base64url');
 }
@@ -38,7 +38,7 @@ export function decodeRefreshToken(token: string): PresentedToken | undefined {
   return { session_id, generation, mac: bytes.subarray(BODY_BYTES) };
 }
 
-export function verifyRefreshToken(claim: PresentedToken, key: Buffer): boolean {
+export function verifyRefreshToken(claim: PresentedToken, key: KeyObject): boolean {
   return timingSafeEqual(claim.mac, hmac(key, bodyOf(claim)));
 }
 
