@@ -68,6 +68,33 @@ describe('S001 asking for a link', () => {
     expect(await count()).toEqual(before);
   });
 
+  test('S015 finds the account in every spelling of its address, and mails to the stored one', async () => {
+    const user = await auth.user();
+    for (const spelling of [` ${user.email.toUpperCase()} `, user.email.replace('@', '\uff20')]) {
+      expect((await forgot(spelling)).status).toBe(202);
+    }
+    expect((await mailsTo(auth, user.email)).map(({ payload }) => payload.to)).toEqual([user.email, user.email]);
+  });
+
+  test('S018 S006 refuses what is no address', async () => {
+    const addresses = [
+      'x@y.test\r\nBcc: z@y.test',
+      'x@y.test, z@y.test',
+      'x\u0000@y.test',
+      'x\ud800@y.test',
+      '<x@y.test>',
+    ];
+    for (const email of addresses)
+      for (const path of ['password/forgot', 'email/resend'])
+        expect({ email, status: (await elsewhere(auth).post(`/api/auth/${path}`, { email })).status }).toEqual({
+          email,
+          status: 400,
+        });
+    const { session } = await signedIn(auth);
+    for (const new_email of addresses)
+      expect((await session.post('/api/auth/email/change', { new_email })).status).toBe(400);
+  });
+
   test('S019 takes an address and nothing else', async () => {
     for (const body of [{ email: ['x@y.test'] }, { email: { $gt: '' } }, {}, { email: 'x@y.test', redirect: '//evil' }])
       expect((await elsewhere(auth).post('/api/auth/password/forgot', body)).status).toBe(400);

@@ -195,6 +195,35 @@ test('S066 a token is good once, for half an hour, and for the address it was se
   expect((await verify(movedToken)).status).toBe(400);
 });
 
+test('S015 another spelling of a known address is that address', async () => {
+  const user = await auth.user();
+  const fresh = shapeOf(await register(address()));
+  const [name, domain] = user.email.split('@');
+  for (const spelling of [user.email.toUpperCase(), `  ${user.email} `, `${name}@${domain?.toUpperCase()}`])
+    expect(shapeOf(await register(spelling, OTHER_PASSWORD))).toEqual(fresh);
+  expect(await auth.rows('select 1 from auth.users where lower(btrim(email)) = $1', [user.email])).toHaveLength(1);
+  expect((await login(user.email, OTHER_PASSWORD)).status).toBe(401);
+});
+
+test('S018 S006 what is no address or no name is refused', async () => {
+  const send = (over: Record<string, unknown>) =>
+    elsewhere(auth).post('/api/auth/register', { email: address(), name: 'N', password: PASSWORD, ...over });
+  for (const over of [
+    { email: 'x@y.test\r\nBcc: z@y.test' },
+    { email: 'x\u0000@y.test' },
+    { name: 'a\r\nBcc: z@y.test' },
+    { name: 'a\u0000' },
+    { name: 'a\ud800' },
+    { password: 'a good one \u0000 indeed' },
+  ])
+    expect((await send(over)).status).toBe(400);
+  // Text is text: the mail's templates escape it.
+  const email = address();
+  const name = `<a href=//evil>{{7*7}} ${'$'}{7*7}`;
+  expect((await send({ email, name })).status).toBe(202);
+  expect((await mailsTo(email))[0]?.payload).toMatchObject({ to: email, params: { name } });
+});
+
 test('S015 of twenty at one instant one account is made, and all get the same answer', async () => {
   const email = address();
   const answers = await Promise.all(Array.from({ length: 20 }, () => register(email)));

@@ -85,11 +85,9 @@ function inviteOnly(deps: Deps): Endpoint {
     summary: 'Register with an invitation; without one nobody does',
     permission: 'public',
     // Both optional, so that whoever registers as in another mode is told what is missing.
-    body: z
-      .strictObject({ ...person, email: EmailAddress.optional(), invitation_token: Token.optional() })
-      .meta({
-        example: { name: 'Vera', password: 'a passphrase of four words', invitation_token: 'the token of the mail' },
-      }),
+    body: z.strictObject({ ...person, email: EmailAddress.optional(), invitation_token: Token.optional() }).meta({
+      example: { name: 'Vera', password: 'a passphrase of four words', invitation_token: 'the token of the mail' },
+    }),
     answers: { 201: memberOf(OrgRole) },
     errors: [...byInvitationErrors, 'registration.invitation_required'],
     bodyLimit,
