@@ -47,6 +47,17 @@ async function guest(): Promise<{ name: string; email: string; password: string 
   return person;
 }
 
+/** As `guest`, confirmed past the mail, so that the person signs in. */
+async function user(): Promise<{ name: string; email: string; password: string }> {
+  const person = await guest();
+  await query(
+    `update auth.users u set role = 'user', email_verified_at = now(), confirm_by = null, password_hash = e.password_hash
+     from auth.email_verifications e where e.user_id = u.id and u.email = $1`,
+    [person.email],
+  );
+  return person;
+}
+
 const mailsTo = (email: string) =>
   scene.platform.mailbox
     ?.messages()
@@ -67,7 +78,7 @@ async function restartRedis(): Promise<void> {
 
 test('F12: Postgres restarts: no process ends, answers are 503 for as long as it is away, no sign-in lacks its record', async () => {
   const before = pids();
-  const person = await guest();
+  const person = await user();
   const statuses = new Map<string, number>();
   const logins: string[] = [];
   const bad: { at: number; status: number }[] = [];
@@ -117,7 +128,7 @@ test('F12: Postgres restarts: no process ends, answers are 503 for as long as it
 
 test('F22: Redis killed: sign-in, reading and writing go on; the mails that were owed meanwhile are sent, once', async () => {
   const before = pids();
-  const person = await guest();
+  const person = await user();
   await until(
     'the first mail',
     10_000,
@@ -127,7 +138,8 @@ test('F22: Redis killed: sign-in, reading and writing go on; the mails that were
 
   process.kill(redis.pid, 'SIGKILL');
   await delay(300);
-  const owed: string[] = [person.email];
+  // Who signs in is mailed about the device as well, so the mails of others are counted.
+  const owed: string[] = [];
   const slow: number[] = [];
   for (let round = 0; round < 8; round++) {
     const start = performance.now();
@@ -161,14 +173,14 @@ test('F22: Redis killed: sign-in, reading and writing go on; the mails that were
 }, 60_000);
 
 test('F23: everything in Redis is gone: nothing revoked lives again, no guess is given back, no work is lost', async () => {
-  const locked = await guest();
+  const locked = await user();
   const client = visitor({ patient: false });
   const wrong = () => client.post('/api/auth/login', { email: locked.email, password: 'not-the-password' });
   const guesses = openLedger();
   for (let i = 0; i < 12; i++) await guesses.record(String(i), wrong);
   expect(guesses.entries.map(({ status }) => status)).toEqual([...Array(10).fill(401), 429, 429]);
 
-  const ended = await signedIn(await guest());
+  const ended = await signedIn(await user());
   await ended.client.get('/api/auth/me');
   await ended.client.post('/api/auth/logout');
   const key = await newKey(admin, orgId);
@@ -206,7 +218,7 @@ test('F23: everything in Redis is gone: nothing revoked lives again, no guess is
 }, 60_000);
 
 test('F24: Redis hangs: answers stay under a second, and guesses stay counted', async () => {
-  const victim = await guest();
+  const victim = await user();
   const times: number[] = [];
   const statuses: number[] = [];
   const asking = visitor({ patient: false });
