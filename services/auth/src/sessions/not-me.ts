@@ -4,7 +4,7 @@ import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import { lockUser } from '../accounts/accounts.ts';
-import { redeemToken } from '../action-tokens/action-tokens.ts';
+import { peekToken, redeemToken } from '../action-tokens/action-tokens.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
 import { dropTrustOf, revokeDeviceOf } from '../devices/devices.ts';
@@ -19,10 +19,11 @@ const Bound = z.object({ device_id: z.uuid() });
  */
 export async function notMe(deps: Deps, actor: Actor, token: string): Promise<{ password_reset_required: true }> {
   const done = await transaction(deps.pool, async (tx) => {
-    const taken = await redeemToken(deps, tx, 'not_me', token);
-    const user = taken && (await lockUser(tx, taken.user_id));
+    const found = await peekToken(deps, tx, 'not_me', token);
+    const user = found && (await lockUser(tx, found.user_id));
+    const taken = user && (await redeemToken(deps, tx, 'not_me', token));
     // The link says something about the address that it was sent to, and about no other.
-    if (!user || user.status === 'deleted' || user.email !== taken.email) return false;
+    if (!taken || user.status === 'deleted' || user.email !== taken.email) return false;
     const { device_id } = Bound.parse(taken.data);
     const owner = { ...actor, kind: 'user' as const, user_id: user.id };
     const data = { user_id: user.id, device_id };
