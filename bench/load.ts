@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 
@@ -7,6 +8,8 @@ export interface LoadOptions {
   headers?: Record<string, string>;
   connections: number;
   seconds: number;
+  /** Instead of one and the same: a file with a token and an organization in each line, each sent so often in a row. */
+  members?: { file: string; inARow: number };
 }
 
 export interface LoadResult {
@@ -19,6 +22,7 @@ export interface LoadResult {
 }
 
 const REPORT = fileURLToPath(new URL('./wrk-report.lua', import.meta.url));
+const SPREAD = fileURLToPath(new URL('./wrk-spread.lua', import.meta.url));
 
 /** Whether Debian's wrk is there; our own loader is slower and takes more CPU, but the ratios hold with it too. */
 export const hasWrk = spawnSync('wrk', ['--version']).error === undefined;
@@ -28,10 +32,12 @@ export function load(options: LoadOptions): Promise<LoadResult> {
   return hasWrk ? loadWithWrk(options) : loadWithUndici(options);
 }
 
-async function loadWithWrk({ url, headers = {}, connections, seconds }: LoadOptions): Promise<LoadResult> {
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', REPORT];
+async function loadWithWrk({ url, headers = {}, connections, seconds, members }: LoadOptions): Promise<LoadResult> {
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', members ? SPREAD : REPORT];
   for (const [name, value] of Object.entries(headers)) args.push('-H', `${name}: ${value}`);
-  const child = spawn('wrk', [...args, url], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('wrk', [...args, url, ...(members ? ['--', members.file, String(members.inARow)] : [])], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => {
     output += chunk;
@@ -42,9 +48,17 @@ async function loadWithWrk({ url, headers = {}, connections, seconds }: LoadOpti
   return JSON.parse(report) as LoadResult;
 }
 
-export async function loadWithUndici({ url, headers = {}, connections, seconds }: LoadOptions): Promise<LoadResult> {
+export async function loadWithUndici({
+  url,
+  headers = {},
+  connections,
+  seconds,
+  members,
+}: LoadOptions): Promise<LoadResult> {
   const { origin, pathname, search } = new URL(url);
   const pool = new Pool(origin, { connections, pipelining: 1 });
+  const spread = members ? readMembers(members.file) : [{}];
+  let turn = 0;
   const latencies: number[] = [];
   let failures = 0;
   const start = performance.now();
@@ -52,7 +66,11 @@ export async function loadWithUndici({ url, headers = {}, connections, seconds }
   const client = async () => {
     for (let now = start; now < end; ) {
       const answer = await pool
-        .request({ path: `${pathname}${search}`, method: 'GET', headers })
+        .request({
+          path: `${pathname}${search}`,
+          method: 'GET',
+          headers: { ...headers, ...spread[Math.floor(turn++ / (members?.inARow ?? 1)) % spread.length] },
+        })
         .catch(() => undefined);
       await answer?.body.dump();
       if (!answer || answer.statusCode >= 300) failures += 1;
@@ -71,6 +89,14 @@ export async function loadWithUndici({ url, headers = {}, connections, seconds }
     p50Ms: quantile(latencies, 0.5),
     p99Ms: quantile(latencies, 0.99),
   };
+}
+
+function readMembers(file: string): Record<string, string>[] {
+  const lines = readFileSync(file, 'utf8').trim().split('\n');
+  return lines.map((line) => {
+    const [token, organization] = line.split(' ') as [string, string];
+    return { authorization: `Bearer ${token}`, 'x-org-id': organization };
+  });
 }
 
 /** The value below which that share of all lies. */

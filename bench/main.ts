@@ -3,6 +3,7 @@
 import { startUpstream } from './children.ts';
 import { measureFootprint } from './footprint.ts';
 import { measureGateway } from './gateway.ts';
+import { measureGuard } from './guard.ts';
 import { type House, openHouse } from './house.ts';
 import { hasWrk } from './load.ts';
 import { measureLogPages } from './log-pages.ts';
@@ -21,6 +22,7 @@ async function measureAll(picked: readonly string[]): Promise<Line[]> {
   const measures: Record<string, (house: House) => Promise<Line[]>> = {
     footprint: measureFootprint,
     gateway: (house) => measureGateway(house, upstream.url),
+    guard: (house) => measureGuard(house, upstream.url),
     reads: measureReads,
     logins: measureLogins,
     refresh: measureRefresh,
