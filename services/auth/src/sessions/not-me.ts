@@ -7,7 +7,7 @@ import { lockUser } from '../accounts/accounts.ts';
 import { peekToken, redeemToken } from '../action-tokens/action-tokens.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
-import { dropTrustOf, revokeDeviceOf } from '../devices/devices.ts';
+import { revokeDeviceOf } from '../devices/devices.ts';
 import { mailResetLink } from '../recovery/recovery.ts';
 import { requirePasswordReset } from './store.ts';
 
@@ -30,7 +30,6 @@ export async function notMe(deps: Deps, actor: Actor, token: string): Promise<{ 
     await publish(tx, owner, 'auth.not_me.v1', data, { target: { type: 'user', id: user.id } });
     await cancelCapabilities(deps, tx, owner, user, { reason: 'not_me' });
     await revokeDeviceOf(deps, tx, owner, user.id, device_id);
-    await dropTrustOf(tx, user.id);
     await requirePasswordReset(tx, user.id, deps.clock());
     if (user.status === 'active') await mailResetLink(deps, tx, user);
     return true;
