@@ -15,7 +15,8 @@ const SECONDS = 3;
  */
 export async function measureRefresh(house: House): Promise<Line[]> {
   const auth = house.platform.process('auth');
-  const tokens = await Promise.all(Array.from({ length: CONNECTIONS }, () => newToken(house)));
+  const tokens: string[] = [];
+  for (let line = 0; line < CONNECTIONS; line++) tokens.push(await newToken(house));
   const pid = auth.pid() ?? 0;
   const rounds = await interleave(
     ROUNDS,
