@@ -10,6 +10,7 @@ import { many, one, transaction } from './db.ts';
 import { createDispatch } from './dispatch.ts';
 import { type Endpoint, endpoint, reply } from './endpoint.ts';
 import { AppError } from './errors.ts';
+import { Id } from './ids.ts';
 import { createMetrics } from './metrics.ts';
 import { publish } from './outbox.ts';
 import { pageOf } from './page.ts';
@@ -231,6 +232,12 @@ describe('what is accepted', () => {
 
   test('S117 a path parameter of another form is refused', async () => {
     expect((await as().get('/api/things/1e309')).status).toBe(400);
+  });
+
+  test('S033 an id in capital letters is the same id, in a path as in what is cached of it', async () => {
+    const id = randomUUID();
+    expect((await as().get(`/api/things/${id.toUpperCase()}`)).body).toEqual({ thing_id: id });
+    expect(Id.parse(id.toUpperCase())).toBe(id);
   });
 
   test.each(['/API/things', '/api/things/', '/api//things', '/api/%74hings', '/api/things;x'])(

@@ -50,6 +50,7 @@ const TRACE_PARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 // One spelling of a path: no escapes, no empty or trailing segment, so that guard and router cannot read it differently.
 const CANONICAL_PATH = /^(\/[\w.~-]+)+$/;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const UNMATCHED = '__unmatched__';
 const NO_BODY = { value: undefined, bytes: Buffer.alloc(0) };
 
@@ -76,7 +77,7 @@ export function createDispatch({ endpoints, pool, log, metrics, verifier }: Disp
     const endpoint = match.store as Endpoint;
     exchange.endpoint = endpoint;
     exchange.route = endpoint.path;
-    const pathParams = { ...match.params } as Record<string, string>;
+    const pathParams = canonicalParams(match.params);
     authorize(endpoint, identity, pathParams);
     exchange.authorized = true;
     const actor = endpoint.orgPermission ? claimed : withoutOrg(claimed);
@@ -172,6 +173,14 @@ function open(req: IncomingMessage, res: ServerResponse): Exchange {
  */
 function withoutOrg({ org: _, ...actor }: Actor): Actor {
   return actor;
+}
+
+/** An id has one spelling: compared with another, or in the name of a cached fact, a second one would be another id. */
+function canonicalParams(params: Record<string, string | undefined>): Record<string, string> {
+  const canonical: Record<string, string> = {};
+  for (const [name, value = ''] of Object.entries(params))
+    canonical[name] = UUID.test(value) ? value.toLowerCase() : value;
+  return canonical;
 }
 
 function singleHeader(req: IncomingMessage, name: string): string | undefined {

@@ -1,4 +1,5 @@
 import { type Endpoint, endpoint } from '@gatehouse/kit/endpoint';
+import { Id } from '@gatehouse/kit/ids';
 import { Page, pageOf } from '@gatehouse/kit/page';
 import { z } from 'zod';
 import { type LogDeps, LogEntry, PlatformLogEntry } from './entries.ts';
@@ -15,15 +16,15 @@ const Filters = Page.extend({
     .string()
     .regex(/^[a-z0-9_.]{1,100}$/, 'must be the name of an event')
     .optional(),
-  actor: z.uuid().optional(),
-  target: z.uuid().optional(),
+  actor: Id.optional(),
+  target: Id.optional(),
   from: Time.optional(),
   to: Time.optional(),
 });
 
 const AdminFilters = Filters.extend({
   kind: z.enum(['security', 'admin_action', 'access', 'change']).optional(),
-  org_id: z.uuid().optional(),
+  org_id: Id.optional(),
 });
 
 export function logRoutes({ pool }: LogDeps): Endpoint[] {

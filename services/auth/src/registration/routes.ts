@@ -1,6 +1,7 @@
 import { OrgRole } from '@gatehouse/contracts/permissions';
 import { type Endpoint, endpoint } from '@gatehouse/kit/endpoint';
 import { AppError } from '@gatehouse/kit/errors';
+import { Id } from '@gatehouse/kit/ids';
 import { line } from '@gatehouse/kit/text';
 import { z } from 'zod';
 import { EmailAddress, StoredEmail } from '../addresses.ts';
@@ -35,7 +36,7 @@ function byAdmin(deps: Deps): Endpoint {
     post: POST,
     summary: 'Create an account as viewer of an organization; for its owners and admins',
     permission: 'user',
-    body: z.strictObject({ ...fields, org_id: z.uuid() }),
+    body: z.strictObject({ ...fields, org_id: Id }),
     answers: { 201: memberOf(z.literal('viewer')) },
     errors: [
       'access.denied',

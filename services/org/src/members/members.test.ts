@@ -141,6 +141,19 @@ describe('S033: what the actor is now counts, not what the identity says', () =>
     expect(answers).toEqual(Array(4).fill('403 access.denied'));
   });
 
+  test('the fact is forgotten whatever the letter case of the id in the path', async () => {
+    const acme = await org.found();
+    const { viewer, billing } = acme.members;
+    for (const user of [viewer, billing]) await org.gateway().get(`/internal/guard/${acme.id}/${user}`);
+    const path = (user: string) => `/api/org/${acme.id}/members/${user.toUpperCase()}`;
+
+    expect((await org.member(acme, 'owner').patch(path(viewer), { role: 'billing' })).status).toBe(200);
+    expect((await org.member(acme, 'owner').delete(path(billing))).status).toBe(204);
+
+    const facts = [viewer, billing].map((user) => `fact:member:${acme.id}:${user}`);
+    expect(await org.redis.client.mget(facts)).toEqual(['', '']);
+  });
+
   test('a removed owner writes no more', async () => {
     const answers = await stale((acme) =>
       org.owner(acme.id, acme.owners[1] as string).delete(path(acme, acme.members.owner)),

@@ -101,6 +101,30 @@ describe('handing an organization over', () => {
     expect((await root.post(path(acme), { user_id: acme.members.viewer })).status).toBe(200);
     expect(await rolesOf(acme, acme.members.owner, acme.members.viewer)).toEqual(['owner', 'owner']);
   });
+
+  test('S077: a platform admin who is a viewer stays one', async () => {
+    const acme = await org.found();
+    const { owner, viewer, analyst } = acme.members;
+    const root = org.as({ sub: viewer, role: 'admin', org: { id: acme.id, role: 'platform_admin' } });
+
+    expect((await root.post(path(acme), { user_id: analyst })).status).toBe(200);
+
+    expect(await rolesOf(acme, owner, viewer, analyst)).toEqual(['owner', 'viewer', 'owner']);
+    expect((await org.events(acme.id)).at(-1)?.data).toEqual({ from: null, to: analyst });
+  });
+
+  test('S077: an id in capital letters is the same id', async () => {
+    const acme = await org.found();
+    const { owner, viewer } = acme.members;
+    await org.gateway().get(`/internal/guard/${acme.id}/${viewer}`);
+    const client = org.member(acme, 'owner');
+
+    expect(codes([await client.post(path(acme), { user_id: owner.toUpperCase() })])).toEqual(['409 conflict']);
+    expect((await client.post(path(acme), { user_id: viewer.toUpperCase() })).status).toBe(200);
+
+    expect(await rolesOf(acme, owner, viewer)).toEqual(['admin', 'owner']);
+    expect(await org.redis.client.get(`fact:member:${acme.id}:${viewer}`)).toBe('');
+  });
 });
 
 describe('always an owner', () => {

@@ -18,10 +18,10 @@ export function transferOwnership(deps: Deps, actor: OrgActor, userId: string): 
       if (userId === actor.user_id) throw new AppError('conflict', 'Name another member than yourself.');
       await getMembership(tx, id, userId);
       const successor = await updateRole(tx, id, userId, 'owner');
-      // A platform admin need not be a member, and then hands over nothing of their own.
-      const own = await findMembership(tx, id, actor.user_id);
-      if (own) await updateRole(tx, id, actor.user_id, 'admin');
-      const transfer = { from: own ? actor.user_id : null, to: userId };
+      // A platform admin need not be an owner, and then hands over nothing of their own.
+      const owned = (await findMembership(tx, id, actor.user_id))?.role === 'owner';
+      if (owned) await updateRole(tx, id, actor.user_id, 'admin');
+      const transfer = { from: owned ? actor.user_id : null, to: userId };
       const target = { type: 'user', id: userId };
       await publish(tx, actor, 'org.ownership_transferred.v1', transfer, { target });
       await deps.facts.invalidate(factKey.member(id, userId), factKey.member(id, actor.user_id));

@@ -1,5 +1,6 @@
 import { OrgRole } from '@gatehouse/contracts/permissions';
 import { type Endpoint, endpoint } from '@gatehouse/kit/endpoint';
+import { Id } from '@gatehouse/kit/ids';
 import { Page, pageOf } from '@gatehouse/kit/page';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
@@ -7,7 +8,7 @@ import { changeRole, leaveOrganization, listMembers, Member, removeMember } from
 import { transferOwnership } from './ownership.ts';
 import { Membership } from './store.ts';
 
-const UserId = z.strictObject({ user_id: z.uuid() });
+const UserId = z.strictObject({ user_id: Id });
 
 export function memberRoutes(deps: Deps): Endpoint[] {
   return [
@@ -58,8 +59,8 @@ export function memberRoutes(deps: Deps): Endpoint[] {
       post: '/api/org/:org_id/transfer-ownership',
       summary: 'Hand the organization over to another member',
       description:
-        'The member becomes an owner and you become an admin, both at once. A platform admin who is no member appoints ' +
-        'an owner this way, and no other owner changes.',
+        'The member becomes an owner and you become an admin, both at once. A platform admin who is no owner appoints ' +
+        'one this way, and no other owner changes.',
       permission: 'organization:transfer',
       fresh: true,
       body: UserId,

@@ -89,6 +89,15 @@ describe('administering an organization', () => {
     expect((await guard()).body.org).toMatchObject({ id: acme.id, status: 'active', plan: 'pro' });
   });
 
+  test('S033: suspended by its id in capital letters, it is suspended at once', async () => {
+    const acme = await org.found();
+    await org.gateway().get(`/internal/guard/${acme.id}/${acme.members.owner}`);
+
+    expect((await decide(acme.id.toUpperCase(), { status: 'suspended', reason: 'abuse' })).status).toBe(200);
+
+    expect(await org.redis.client.get(`fact:org:${acme.id}`)).toBe('');
+  });
+
   test('a decision without a reason or a change, or of another kind, is refused', async () => {
     const acme = await org.found();
     const bodies = [

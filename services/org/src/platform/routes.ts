@@ -1,5 +1,6 @@
 import { Plan } from '@gatehouse/contracts/identity';
 import { type Endpoint, endpoint } from '@gatehouse/kit/endpoint';
+import { Id } from '@gatehouse/kit/ids';
 import { Page, pageOf } from '@gatehouse/kit/page';
 import { line } from '@gatehouse/kit/text';
 import { z } from 'zod';
@@ -12,7 +13,7 @@ const Decision = z
   .strictObject({
     status: z.enum(['active', 'suspended']).optional(),
     plan: Plan.optional(),
-    owner_id: z.uuid().optional(),
+    owner_id: Id.optional(),
     reason: line(500),
   })
   .refine(
