@@ -11,6 +11,8 @@ export const Config = z
     ...identitySettings,
     ORG_DATABASE_PASSWORD: secret(),
     MAIL_KEY: secret(),
+    // The one that MAIL_KEY replaces, or that is to replace it: taken by everyone who has MAIL_KEY.
+    MAIL_KEY_ALTERNATE: secret().optional(),
     ORG_PORT: port(),
     ORG_OPS_PORT: port(),
     ORG_POOL_MAX: count(1, 100),

@@ -1,4 +1,5 @@
 import type { Clock } from '@gatehouse/kit/clock';
+import type { SealingKeys } from '@gatehouse/kit/crypto';
 import type { Pool } from '@gatehouse/kit/db';
 import type { Facts } from '@gatehouse/kit/facts';
 import type { Logger } from '@gatehouse/kit/log';
@@ -18,7 +19,7 @@ export interface Deps {
   environment: 'development' | 'staging' | 'production';
   secrets: {
     /** Seals what a mail must carry until it is sent. */
-    mail: Buffer;
+    mail: SealingKeys;
   };
   /** Which keys sign reports of leaked API keys; undefined where none are taken. */
   scanningKeys: ScanningKeys | undefined;

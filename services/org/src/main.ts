@@ -1,5 +1,5 @@
 import { MAIL_SECRET } from '@gatehouse/contracts/jobs';
-import { deriveKey } from '@gatehouse/kit/crypto';
+import { deriveSealingKeys } from '@gatehouse/kit/crypto';
 import { runMain } from '@gatehouse/kit/main';
 import { connect } from '@gatehouse/kit/service';
 import { createApp } from './app.ts';
@@ -29,7 +29,7 @@ await runMain(
       operations: countOperations(metrics),
       environment: config.ENVIRONMENT,
       scanningKeys: createScanningKeys({ url: config.SECRET_SCANNING_KEYS_URL, clock }),
-      secrets: { mail: deriveKey(config.MAIL_KEY, MAIL_SECRET.purpose) },
+      secrets: { mail: deriveSealingKeys(config.MAIL_KEY, config.MAIL_KEY_ALTERNATE, MAIL_SECRET.purpose) },
       limits: {
         organizationsPerUser: config.ORGANIZATIONS_PER_USER_MAX,
       },

@@ -74,7 +74,7 @@ export async function startOrg({
       log,
       operations: countOperations(metrics),
       environment: 'development',
-      secrets: { mail: MAIL_KEY },
+      secrets: { mail: [MAIL_KEY] },
       scanningKeys: createScanningKeys({ url: scanningKeysUrl, clock }),
       limits: { organizationsPerUser: 10, ...limits },
     };
