@@ -30,10 +30,11 @@ interface Parts {
 export async function assemble({ config, metrics, ...parts }: Parts): Promise<Deps> {
   const { pool, redis, clock } = parts;
   const authMetrics = createAuthMetrics(metrics);
+  const secrets = deriveSecrets(config);
   const keyring = await openKeyring({
     pool,
     clock,
-    kek: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'signing keys'),
+    kek: secrets.signingKeys,
     rotationDays: config.SIGNING_KEY_ROTATION_DAYS,
     accessTokenTtlSeconds: config.ACCESS_TOKEN_TTL_SECONDS,
   });
@@ -72,12 +73,19 @@ export async function assemble({ config, metrics, ...parts }: Parts): Promise<De
       pepper: config.PASSWORD_PEPPER,
       pool: hashes,
     }),
-    secrets: {
-      sessions: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'session keys'),
-      factors: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'second factor seeds'),
-      codes: deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, 'one-time codes'),
-      budgets: deriveKey(config.JWT_SECRET, 'guess budgets'),
-      mail: deriveSealingKeys(config.MAIL_KEY, config.MAIL_KEY_ALTERNATE, MAIL_SECRET.purpose),
-    },
+    secrets,
+  };
+}
+
+function deriveSecrets(config: Config): Deps['secrets'] {
+  const fromJwtSecret = (purpose: string) => deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, purpose);
+  return {
+    signingKeys: fromJwtSecret('signing keys'),
+    sessions: fromJwtSecret('session keys'),
+    factors: fromJwtSecret('second factor seeds'),
+    codes: fromJwtSecret('one-time codes'),
+    // Of what is never replaced: guesses that were counted stay counted.
+    budgets: deriveKey(config.PASSWORD_PEPPER, 'guess budgets'),
+    mail: deriveSealingKeys(config.MAIL_KEY, config.MAIL_KEY_ALTERNATE, MAIL_SECRET.purpose),
   };
 }

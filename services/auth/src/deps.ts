@@ -23,5 +23,12 @@ export interface Deps {
   keyring: Keyring;
   sessionKeys: SessionKeys;
   /** One key for each purpose, derived from the secrets of the deployment. */
-  secrets: { sessions: SealingKeys; factors: SealingKeys; codes: SealingKeys; budgets: Buffer; mail: SealingKeys };
+  secrets: {
+    signingKeys: SealingKeys;
+    sessions: SealingKeys;
+    factors: SealingKeys;
+    codes: SealingKeys;
+    budgets: Buffer;
+    mail: SealingKeys;
+  };
 }

@@ -5,6 +5,7 @@ import { connect } from '@gatehouse/kit/service';
 import { createApp } from './app.ts';
 import { assemble } from './assemble.ts';
 import { Config } from './config.ts';
+import { startResealing } from './resealing/resealing.ts';
 
 // libuv reads this at its first use. Hashing takes as many threads as there are cores; four more keep files and names
 // readable meanwhile.
@@ -28,6 +29,10 @@ await runMain(
       deps.keyring.maintain().catch((error) => log.error('the signing keys could not be checked', errorFields(error)));
     }, KEY_CHECK_MS);
     lifecycle.onStop('work', 'key rotation', () => clearInterval(keyCheck));
+    if (config.JWT_SECRET_ALTERNATE) {
+      const resealing = startResealing(deps);
+      lifecycle.onStop('work', 'resealing', resealing.stop);
+    }
     await process.listen(createApp({ deps, metrics, verifier }), config.AUTH_PORT);
   },
 );

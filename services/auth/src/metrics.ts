@@ -1,4 +1,5 @@
 import type { Metrics } from '@gatehouse/kit/metrics';
+import { SEALED_KINDS } from './resealing/kinds.ts';
 
 // None of the reasons is told to a client; the metrics are for operators only.
 export const LOGIN_REASONS = [
@@ -45,6 +46,12 @@ export type AuthMetrics = ReturnType<typeof createAuthMetrics>;
 
 /** What operators see of this service; every series starts at 0. */
 export function createAuthMetrics(metrics: Metrics) {
+  const sealedWithAlternate = metrics.gauge({
+    name: 'auth_sealed_with_alternate',
+    help: 'Rows that the last round found sealed with JWT_SECRET_ALTERNATE; while it is not 0 that must stay.',
+    labels: { kind: SEALED_KINDS },
+  });
+  for (const kind of SEALED_KINDS) sealedWithAlternate.set({ kind }, 0);
   return {
     logins: metrics.counter({
       name: 'auth_login_attempts_total',
@@ -91,6 +98,7 @@ export function createAuthMetrics(metrics: Metrics) {
       help: 'Requests refused because a budget was used up.',
       labels: { limiter: LIMITERS },
     }),
+    sealedWithAlternate,
     hashDuration: metrics.histogram({
       name: 'auth_password_hash_duration_seconds',
       help: 'Time of one password hash, without its wait for a place.',

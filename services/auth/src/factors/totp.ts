@@ -20,7 +20,7 @@ export function newSeed({ config }: Pick<Deps, 'config'>, email: string) {
 }
 
 export function sealSeed({ secrets }: Pick<Deps, 'secrets'>, secret: string, id: string, userId: string): Buffer {
-  return seal(secrets.factors, secret, aadOf(id, userId));
+  return seal(secrets.factors, secret, seedAad(id, userId));
 }
 
 /**
@@ -43,7 +43,7 @@ export async function takeTotp(deps: SeedDeps, tx: Tx, userId: string, code: str
   const step = seed && judgeTotp(deps, seed, userId, code);
   if (!seed || step === undefined) return false;
   await updateStep(tx, seed.id, step);
-  const resealed = reseal(deps.secrets.factors, seed.secret_sealed, aadOf(seed.id, userId));
+  const resealed = reseal(deps.secrets.factors, seed.secret_sealed, seedAad(seed.id, userId));
   if (resealed) await updateSealed(tx, seed.id, resealed);
   return true;
 }
@@ -51,11 +51,11 @@ export async function takeTotp(deps: SeedDeps, tx: Tx, userId: string, code: str
 /** Undefined, and an error in the log, for a row that was moved or altered. */
 function openSeed({ secrets, log }: SeedDeps, { id, secret_sealed }: Seed, userId: string): string | undefined {
   try {
-    return open(secrets.factors, secret_sealed, aadOf(id, userId)).toString();
+    return open(secrets.factors, secret_sealed, seedAad(id, userId)).toString();
   } catch (error) {
     log.error('the seed of a second factor does not open: its row was altered, or JWT_SECRET was', errorFields(error));
     return undefined;
   }
 }
 
-const aadOf = (id: string, userId: string) => `auth.factors.secret_sealed:${id}:${userId}`;
+export const seedAad = (id: string, userId: string) => `auth.factors.secret_sealed:${id}:${userId}`;

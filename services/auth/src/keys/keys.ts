@@ -66,6 +66,8 @@ export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
   }
 
   await maintain();
+  // The next one too: it must not show to be unreadable on the day that it is to sign.
+  for (const key of await published()) if (key.status === 'pending') unsealed(key, kek);
   return {
     signer: () => active,
     jwks: async () => ({ keys: (await published()).map((key) => key.public_jwk) }),
@@ -110,14 +112,14 @@ async function addKey(tx: Tx, kek: SealingKeys, status: 'pending' | 'active', no
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwk = publicJwk(privateKey) as PublicJwk;
   const der = privateKey.export({ format: 'der', type: 'pkcs8' });
-  await insertKey(tx, { public_jwk: jwk, private_sealed: seal(kek, der, aadOf(jwk.kid)), status, now });
+  await insertKey(tx, { public_jwk: jwk, private_sealed: seal(kek, der, signingKeyAad(jwk.kid)), status, now });
   return jwk.kid;
 }
 
 function unsealed({ kid, private_sealed }: SigningKey, kek: SealingKeys): KeyObject {
   try {
     if (!private_sealed) throw new Error('the key has no private half');
-    return createPrivateKey({ key: open(kek, private_sealed, aadOf(kid)), format: 'der', type: 'pkcs8' });
+    return createPrivateKey({ key: open(kek, private_sealed, signingKeyAad(kid)), format: 'der', type: 'pkcs8' });
   } catch (error) {
     throw Object.assign(new ConfigError(['JWT_SECRET: does not open the signing keys in the database']), {
       cause: error,
@@ -125,4 +127,4 @@ function unsealed({ kid, private_sealed }: SigningKey, kek: SealingKeys): KeyObj
   }
 }
 
-const aadOf = (kid: string) => `auth.signing_keys.private_sealed:${kid}:auth`;
+export const signingKeyAad = (kid: string) => `auth.signing_keys.private_sealed:${kid}:auth`;
