@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@gatehouse/contracts/errors';
+import type { OrgFact } from '@gatehouse/contracts/facts';
 import { FRESH_PROOF_SECONDS, type Identity } from '@gatehouse/contracts/identity';
 import type { OrgPermission } from '@gatehouse/contracts/permissions';
 import type { Endpoint } from './endpoint.ts';
@@ -54,6 +55,25 @@ export function assertProved(
       'auth.reauth_required',
       'Prove who you are at /api/auth/reauthenticate, then try again.',
       freshProof(FRESH_PROOF_SECONDS),
+    );
+}
+
+/**
+ * Holds whoever acts for an organization to its policies as the gateway does, where neither path nor header named it.
+ * Throws `auth.second_factor_required` or `org.session_too_old`.
+ */
+export function assertPolicies(
+  { second_factor_required, session_max_seconds }: Pick<OrgFact, 'second_factor_required' | 'session_max_seconds'>,
+  identity: Pick<Identity, 'amr' | 'auth_time'>,
+): void {
+  assertProved({ fresh: false, secondFactor: second_factor_required }, identity);
+  if (session_max_seconds === null) return;
+  const ageSeconds = Date.now() / 1000 - (identity.auth_time ?? 0);
+  if (ageSeconds > session_max_seconds + CLOCK_TOLERANCE_SECONDS)
+    throw missing(
+      'org.session_too_old',
+      `The organization asks for a sign-in within the last ${session_max_seconds} seconds.`,
+      freshProof(session_max_seconds),
     );
 }
 

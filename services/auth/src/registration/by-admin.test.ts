@@ -99,6 +99,42 @@ test('a platform admin registers into any organization; into a suspended one nob
   expect((await suspended.owner.post('/api/auth/register', person(suspended.id))).status).toBe(403);
 });
 
+test('S045 a policy of the organization holds here too, and the platform’s', async () => {
+  const org = await organization();
+  const [owner] = await auth.rows<{ user_id: string }>(
+    `select user_id from org.members where org_id = $1 and role = 'owner'`,
+    [org.id],
+  );
+  const sub = owner?.user_id as string;
+  const password = auth.as({ kind: 'user', sub, amr: ['pwd'] });
+  const late = auth.as({ kind: 'user', sub, auth_time: Math.floor(Date.now() / 1000) - 960 });
+  const set = (second_factor: boolean, seconds: number | null) =>
+    auth.rows('update org.organizations set require_second_factor = $2, session_max_seconds = $3 where id = $1', [
+      org.id,
+      second_factor,
+      seconds,
+    ]);
+  const codes = async (body = person(org.id)) =>
+    (await Promise.all([password, late, org.viewer].map((one) => one.post('/api/auth/register', body)))).map(
+      (answer) => answer.body.code,
+    );
+
+  await set(true, 900);
+  expect(await codes()).toEqual(['auth.second_factor_required', 'org.session_too_old', 'access.denied']);
+  expect(await org.owner.post('/api/auth/register', person(org.id))).toMatchObject({ status: 201 });
+  await set(false, null);
+  expect(await password.post('/api/auth/register', person(org.id))).toMatchObject({ status: 201 });
+  expect(await late.post('/api/auth/register', person(org.id))).toMatchObject({ status: 201 });
+
+  const strict = await auth.another({ SECOND_FACTOR_REQUIRED_FOR: 'admins' });
+  const root = await auth.user({ role: 'admin' });
+  const admin = strict.as({ kind: 'user', sub: root.id, role: 'admin', amr: ['pwd'] });
+  expect(await admin.post('/api/auth/register', person(org.id))).toMatchObject({
+    status: 403,
+    body: { code: 'auth.second_factor_required' },
+  });
+});
+
 test('S023 fields that nobody may choose are refused', async () => {
   const org = await organization();
   for (const field of [

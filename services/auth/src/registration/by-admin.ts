@@ -1,4 +1,5 @@
 import type { UserActor } from '@gatehouse/kit/actor';
+import { assertPolicies } from '@gatehouse/kit/authorize';
 import { transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
@@ -6,7 +7,8 @@ import { publish } from '@gatehouse/kit/outbox';
 import { accountLabel, insertUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { assertStrong, guessableWords } from '../passwords/passwords.ts';
-import { admitUser, mayAdmit } from './store.ts';
+import { secondFactorRequired } from '../sign-in/policy.ts';
+import { admitUser, findPolicies, mayAdmit } from './store.ts';
 
 export interface AdminRegistration {
   email: string;
@@ -28,6 +30,10 @@ export async function registerByAdmin(deps: Deps, actor: UserActor, request: Adm
   const user = { id: newId(), email, name, role: 'user' as const };
   try {
     assertMay(await mayAdmit(deps.pool, admission));
+    const { second_factor_required, session_max_seconds } = await findPolicies(deps.pool, org_id);
+    const asked = second_factor_required || secondFactorRequired(deps.config, actor.role);
+    // Registering is open to everybody at the gateway, so that nothing was asked of the session there.
+    assertPolicies({ second_factor_required: asked, session_max_seconds }, actor);
     assertStrong(deps, password, await guessableWords(deps, { org_id, words: [email, name] }));
     // A taken address is found by the insert: looked for here, it would refuse the retry of what this key has made.
     const password_hash = await deps.hasher.hash(password);

@@ -41,9 +41,11 @@ function byAdmin(deps: Deps): Endpoint {
     errors: [
       'access.denied',
       'auth.account_taken',
+      'auth.second_factor_required',
       'org.domain_refused',
       'org.member_limit_reached',
       'org.not_found',
+      'org.session_too_old',
       'overloaded',
     ],
     bodyLimit,

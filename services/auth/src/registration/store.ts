@@ -19,6 +19,15 @@ export async function mayAdmit(db: Db, { actor_id, platform_admin, org_id }: Adm
   return answer;
 }
 
+const Policies = z.object({ second_factor_required: z.boolean(), session_max_seconds: z.number().nullable() });
+
+/** What the organization asks of whoever acts for it; nothing where there is none. */
+export async function findPolicies(db: Db, orgId: string) {
+  const policies = await maybe(db, Policies)`
+    select p.second_factor_required, p.session_max_seconds from org.policies_of(${orgId}::uuid) p`;
+  return policies ?? { second_factor_required: false, session_max_seconds: null };
+}
+
 /** The door of org: the membership, in this transaction, if the actor may still give it. */
 export async function admitUser(tx: Tx, { actor_id, platform_admin, org_id }: Admission, userId: string, role: string) {
   try {
