@@ -21,7 +21,7 @@ let redis: Pick<RunningRedis, 'pid' | 'port' | 'stop'>;
 
 beforeAll(async () => {
   // Registration by anybody owes mails: work that must survive a lost Redis.
-  scene = await startScene({ settings: { REGISTRATION_MODE: 'open' } });
+  scene = await startScene({ settings: { REGISTRATION_MODE: 'open', LOGIN_ACCOUNT_NETWORK_BUDGET: '10' } });
   ({ postgres, redis } = scene.platform);
   admin = await platformAdmin();
   orgId = (await company([])).id;
