@@ -5,7 +5,7 @@ JEST := $(NODE) --experimental-vm-modules node_modules/jest/bin/jest.js
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check e2e test-faults bench migrate migrate-status audit-verify import-users openapi install
+.PHONY: help up demo test check e2e test-faults bench migrate migrate-status audit-verify import-users rotate-signing-keys openapi install
 
 help: ## Print the commands
 	@echo 'Gatehouse'; echo
@@ -45,6 +45,9 @@ audit-verify: install ## Recompute the chain of the audit log
 
 import-users: install ## Import users from FILE=users.ndjson, with the hashes of another system; resumes where it was killed
 	@FILE='$(FILE)' ANEW='$(ANEW)' exec $(NODE) dev/import-users.ts
+
+rotate-signing-keys: install ## Sign access tokens with the next key from now on; FORCE=1 also right after a rotation
+	@FORCE='$(FORCE)' exec $(NODE) dev/rotate-signing-keys.ts
 
 openapi: install ## Generate docs/openapi.json, permissions.md and settings.md from the code
 	@exec $(NODE) docs/generate.ts

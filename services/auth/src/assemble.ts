@@ -8,7 +8,7 @@ import type { Metrics } from '@gatehouse/kit/metrics';
 import type { Redis } from '@gatehouse/kit/redis';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
-import { openKeyring } from './keys/keys.ts';
+import { KEK_PURPOSE, openKeyring } from './keys/keys.ts';
 import { sprayMetrics } from './login/spray.ts';
 import { createAuthMetrics } from './metrics.ts';
 import { createHasher } from './passwords/hasher.ts';
@@ -80,7 +80,7 @@ export async function assemble({ config, metrics, ...parts }: Parts): Promise<De
 function deriveSecrets(config: Config): Deps['secrets'] {
   const fromJwtSecret = (purpose: string) => deriveSealingKeys(config.JWT_SECRET, config.JWT_SECRET_ALTERNATE, purpose);
   return {
-    signingKeys: fromJwtSecret('signing keys'),
+    signingKeys: fromJwtSecret(KEK_PURPOSE),
     sessions: fromJwtSecret('session keys'),
     factors: fromJwtSecret('second factor seeds'),
     codes: fromJwtSecret('one-time codes'),

@@ -2,6 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { afterEach, expect, test } from '@jest/globals';
 import jwt from 'jsonwebtoken';
 import { type AuthUnderTest, claimsOf, type Instance, PASSWORD, startAuth } from '../testing.ts';
+import { rotateNow } from './keys.ts';
 import type { PublicJwk } from './store.ts';
 
 const DAY_MS = 86_400_000;
@@ -111,4 +112,23 @@ test('a private key in the row of another key does not open', async () => {
   await auth.rows(`update auth.signing_keys a set private_sealed = p.private_sealed
     from auth.signing_keys p where a.status = 'active' and p.status = 'pending'`);
   await expect(auth.another()).rejects.toThrow(/does not open/);
+});
+
+test('F41 an operator rotates at once; not twice in a moment, unless that is wanted', async () => {
+  auth = await startAuth();
+  const { pool, clock, secrets } = auth.deps;
+  const rotateAs = (force: boolean) => rotateNow({ pool, clock, kek: secrets.signingKeys }, { force });
+  const [first] = await jwksOf();
+  expect(await rotateAs(false)).toEqual({ outcome: 'too_soon', waitSeconds: 600 });
+  expect((await jwksOf())[0]).toEqual(first);
+  auth.clock.advance(600_000);
+  const old = await token();
+  const rotated = await rotateAs(false);
+  expect(rotated).toEqual({ outcome: 'rotated', active: expect.any(String) });
+  expect(await rotateAs(false)).toMatchObject({ outcome: 'too_soon' });
+  await auth.deps.keyring.maintain();
+  const fresh = await token();
+  expect(claimsOf(fresh).header.kid).toBe((rotated as { active: string }).active);
+  expect([await verifies(old), await verifies(fresh)]).toEqual([true, true]);
+  expect(await rotateAs(true)).toMatchObject({ outcome: 'rotated' });
 });

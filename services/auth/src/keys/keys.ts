@@ -22,6 +22,9 @@ const PUBLISHED_BEFORE_SIGNING_MS = 10 * 60_000;
 const RETIRED_LEEWAY_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
 
+/** What the key that seals private halves is derived for. */
+export const KEK_PURPOSE = 'signing keys';
+
 export interface Keyring {
   /** The key that signs now. */
   signer(): { kid: string; key: KeyObject };
@@ -74,6 +77,28 @@ export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
     maintain,
     ageSeconds: () => (clock().getTime() - active.since.getTime()) / 1000,
   };
+}
+
+export type Rotated = { outcome: 'rotated'; active: string } | { outcome: 'too_soon'; waitSeconds: number };
+
+/**
+ * Rotates now, as an operator wants it: the instances sign with the next key when they look again, within a minute.
+ * Unless forced not before everybody who verifies has seen that key. Throws a ConfigError as `openKeyring` does.
+ */
+export function rotateNow(
+  { pool, clock, kek }: Pick<KeyringOptions, 'pool' | 'clock' | 'kek'>,
+  { force }: { force: boolean },
+): Promise<Rotated> {
+  return transaction(pool, async (tx) => {
+    await lockRotation(tx);
+    const now = clock();
+    const pending = (await listKeys(tx, now)).find((key) => key.status === 'pending');
+    const waitMs = pending ? PUBLISHED_BEFORE_SIGNING_MS - (now.getTime() - pending.created_at.getTime()) : 0;
+    if (waitMs > 0 && !force) return { outcome: 'too_soon', waitSeconds: Math.ceil(waitMs / 1000) };
+    await rotate(tx, { kek, now, rotationDays: 0, force: true });
+    const active = (await listKeys(tx, now)).find((key) => key.status === 'active');
+    return { outcome: 'rotated', active: active?.kid ?? '' };
+  });
 }
 
 function isDue(keys: SigningKey[], now: Date, rotationDays: number): boolean {
