@@ -24,7 +24,8 @@ export interface ManagedProcess {
   opsUrl: string | undefined;
   logFile: string;
   pid(): number | undefined;
-  start(): void;
+  /** `variables` are set over those it has, this time. */
+  start(variables?: Record<string, string>): void;
   /** Resolves when it is ready to serve; throws a SetupError with its own words when it ends before. */
   ready(timeoutMs?: number): Promise<void>;
   /** Ends it, SIGKILL after `graceMs`; resolves with its exit code. An end that was asked for is no crash. */
@@ -52,14 +53,14 @@ export function manage(spec: ProcessSpec, events: ProcessEvents): ManagedProcess
   let child: ChildProcess | undefined;
   let wanted = false;
 
-  function start(): void {
+  function start(variables: Record<string, string> = {}): void {
     mkdirSync(spec.logDir, { recursive: true });
     if (existsSync(logFile) && statSync(logFile).size > LOG_MAX_BYTES) renameSync(logFile, `${logFile}.1`);
     const log = openSync(logFile, 'a', 0o600);
     // A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
     const started = spawn(process.execPath, spec.args, {
       cwd: spec.cwd,
-      env: spec.env,
+      env: { ...spec.env, ...variables },
       stdio: ['ignore', log, log],
       detached: true,
     });
@@ -98,8 +99,10 @@ export function manage(spec: ProcessSpec, events: ProcessEvents): ManagedProcess
       const why = lines.slice(-3).map(messageOf).join(' | ');
       return new SetupError(`${spec.name} ended at its start: ${why || `nothing logged`} (${logFile})`);
     }
-    const from = lines.findLastIndex((line) => /configuration is invalid/.test(line));
-    const mistakes = lines.slice(from + 1).map((line) => line.replace(/^\s*-\s*/, ''));
+    // Written as it stands before there is a log, and into the log by what looks at the database.
+    const text = lines.map((line) => (line.startsWith('{') ? messageOf(line) : line)).join('\n');
+    const after = text.slice(text.lastIndexOf('configuration is invalid')).split('\n');
+    const mistakes = after.filter((line) => /^\s+-\s/.test(line)).map((line) => line.replace(/^\s*-\s*/, ''));
     return new SetupError(`${spec.name} refuses its settings: ${mistakes.join('; ')}`);
   }
 

@@ -8,8 +8,8 @@ export interface Scene {
   platform: Platform;
   /** Kills a process as a crash would, at once. */
   kill(name: string): Promise<void>;
-  /** Starts a process again; resolves with the milliseconds until it was ready. */
-  revive(name: string): Promise<number>;
+  /** Starts a process again, with other variables if need be; resolves with the milliseconds until it was ready. */
+  revive(name: string, variables?: Record<string, string>): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -54,9 +54,9 @@ export async function startScene(options: Partial<PlatformOptions> = {}): Promis
     async kill(name) {
       await platform.process(name).stop('SIGKILL');
     },
-    async revive(name) {
+    async revive(name, variables) {
       const start = performance.now();
-      platform.process(name).start();
+      platform.process(name).start(variables);
       await platform.process(name).ready();
       return performance.now() - start;
     },
