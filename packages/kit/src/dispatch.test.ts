@@ -6,6 +6,7 @@ import { type Client, client, type Listening, listen } from '@gatehouse/testkit/
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import winston from 'winston';
 import { z } from 'zod';
+import { sha256 } from './crypto.ts';
 import { many, one, transaction } from './db.ts';
 import { createDispatch } from './dispatch.ts';
 import { type Endpoint, endpoint, reply } from './endpoint.ts';
@@ -336,6 +337,15 @@ describe('S128 Idempotency-Key', () => {
     expect(second.body.key).toBeUndefined();
     expect(second.headers.get('idempotency-replayed')).toBe('true');
     expect(await made('once')).toBe(1);
+  });
+
+  test('S091 what is kept of the body cannot be guessed from it', async () => {
+    const body = { name: 'guessable' };
+    await as().post('/api/things', body, { 'idempotency-key': randomUUID() });
+    const [row] = await many(database.pool('admin'), z.object({ request_hash: z.string() }))`
+      select k.request_hash from app.idempotency_keys k where k.answer ->> 'name' = 'guessable'`;
+    expect(row?.request_hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(row?.request_hash).not.toBe(sha256(JSON.stringify(body)).toString('hex'));
   });
 
   test('another body under the same key is a mistake', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Actor } from './actor.ts';
-import { sha256 } from './crypto.ts';
+import { hmac, sha256 } from './crypto.ts';
 import { maybe, run, type Tx, transactionScope } from './db.ts';
 import type { Endpoint } from './endpoint.ts';
 import { AppError } from './errors.ts';
@@ -35,7 +35,8 @@ export function idempotently<T>({ endpoint, actor, path, body, key }: Request, h
   if (!KEY.test(key))
     throw new AppError('request.header_invalid', 'Idempotency-Key takes 1 to 255 visible characters.');
   const scope = sha256(`${actor.user_id}\n${actor.org?.id ?? ''}\n${endpoint.method} ${path}\n${key}`).toString('hex');
-  const requestHash = sha256(JSON.stringify(body ?? null)).toString('hex');
+  // Keyed with what is not stored: the body may hold a password, and all else that is in it can be read elsewhere.
+  const requestHash = hmac(key, JSON.stringify(body ?? null)).toString('hex');
   let answered = false;
   return transactionScope.run(
     {

@@ -85,7 +85,8 @@ export function rotateKey(deps: Deps, actor: OrgActor, { keyId, overlapSeconds, 
     const row = await writeIn(deps, actor, 'api_keys:write', async ({ tx, organization: { id } }) => {
       const now = deps.clock();
       const old = await getKey(tx, id, keyId);
-      if (old.revoked_at || old.replaced_by || new Date(old.expires_at) <= now)
+      // By its overlap: the successor that it names is forgotten sooner when it was revoked sooner.
+      if (old.revoked_at || old.overlap_until || new Date(old.expires_at) <= now)
         throw new AppError('api_key.not_usable');
       const lifetimeMs = Date.parse(old.expires_at) - Date.parse(old.created_at);
       const expiry = expires_at ? getExpiry(expires_at, now) : new Date(now.getTime() + lifetimeMs);

@@ -79,6 +79,23 @@ describe('rotating', () => {
   });
 
   // Tried with the lock in writeIn removed: both succeeded, and the key had two successors.
+  test('S090: a key whose successor was revoked and forgotten stays dead, and counts for nothing', async () => {
+    const acme = await org.found();
+    const client = org.member(acme, 'owner');
+    const old = await create(acme);
+    const { body: next } = await client.post(path(acme, `/${old.id}/rotate`), { overlap_seconds: 604_800 });
+    await client.delete(path(acme, `/${next.id}`));
+    org.clock.advance(92 * DAY_MS);
+    await org.database.pool('worker').pg.query('select org.cleanup($1)', [org.clock()]);
+    expect((await client.get(path(acme))).body.data).toEqual([expect.objectContaining({ id: old.id })]);
+
+    const answer = await client.post(path(acme, `/${old.id}/rotate`), {});
+
+    expect([answer.status, answer.body.code]).toEqual([409, 'api_key.not_usable']);
+    expect(await factOf(old.key)).toMatchObject({ active: false });
+    expect((await client.get(`/api/org/${acme.id}/billing`)).body.used.api_keys).toBe(0);
+  });
+
   test('of two rotations at the same time one succeeds', async () => {
     for (let round = 0; round < 10; round++) {
       const acme = await org.found();

@@ -42,7 +42,7 @@ const columns = sql`k.id, k.name, k.prefix, k.scopes, k.rules, k.addresses, k.cr
 export async function countKeysInUse(tx: Tx, orgId: string, now: Date): Promise<number> {
   const row = await one(tx, z.object({ keys: z.number() }))`
     select count(*)::integer as keys from org.api_keys k
-    where k.org_id = ${orgId} and k.revoked_at is null and k.replaced_by is null and k.expires_at > ${now}`;
+    where k.org_id = ${orgId} and k.revoked_at is null and k.overlap_until is null and k.expires_at > ${now}`;
   return row.keys;
 }
 

@@ -10,5 +10,5 @@ export function countUsage(tx: Tx, orgId: string, now: Date) {
       (select count(*)::integer from org.invitations i
        where i.org_id = ${orgId} and i.status = 'open' and i.expires_at > ${now}) as invitations,
       (select count(*)::integer from org.api_keys k
-       where k.org_id = ${orgId} and k.revoked_at is null and k.replaced_by is null and k.expires_at > ${now}) as api_keys`;
+       where k.org_id = ${orgId} and k.revoked_at is null and k.overlap_until is null and k.expires_at > ${now}) as api_keys`;
 }
