@@ -21,6 +21,8 @@ export const AUTH_EVENTS = {
     kind: 'security',
     data: z.strictObject({ user_id: z.uuid(), mode: z.enum(['admin', 'open', 'invite']), role: z.string() }),
   },
+  /** Somebody visits as a guest of the address that they registered, whoever it belongs to. */
+  'auth.guest_registered.v1': { kind: 'security', data: z.strictObject({ user_id: z.uuid(), account }) },
   'auth.registration_refused.v1': {
     kind: 'security',
     data: z.strictObject({

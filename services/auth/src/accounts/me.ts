@@ -9,7 +9,7 @@ import { pendingEmailChange } from '../email-change/email-change.ts';
 import { listFactors } from '../factors/factors.ts';
 import { FactorMethod } from '../factors/methods.ts';
 import { StoredTime } from '../time.ts';
-import { findUser, lockOwnAccount, Profile, type User, updateName } from './accounts.ts';
+import { findUser, lockOwnAccount, ownEmail, Profile, type User, updateName } from './accounts.ts';
 
 export const Me = Profile.extend({
   email_verified: z.boolean(),
@@ -60,10 +60,10 @@ export function rename(deps: MeDeps, actor: UserActor, name: string): Promise<Me
 }
 
 async function toMe(deps: MeDeps, db: Db, actor: UserActor, user: User): Promise<Me> {
-  const { id, email, name, role, created_at } = user;
+  const { id, name, role, created_at } = user;
   return {
     id,
-    email,
+    email: ownEmail(user),
     name,
     role,
     email_verified: user.email_verified_at !== null,

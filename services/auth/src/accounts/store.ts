@@ -6,12 +6,14 @@ import { z } from 'zod';
 const User = z.object({
   id: z.uuid(),
   email: z.string(),
+  /** The address that a visiting guest registered; null for every account and claim. */
+  registered_email: z.string().nullable(),
   name: z.string(),
   role: PlatformRole,
   status: z.enum(['active', 'disabled', 'deleted']),
   password_hash: z.string().nullable(),
   email_verified_at: z.date().nullable(),
-  /** Until then a registration may be confirmed that is no account yet; null for every account. */
+  /** Until then a registration may be confirmed, and its guest visits; null for every account. */
   confirm_by: z.date().nullable(),
   password_reset_required: z.boolean(),
   disabled_at: z.date().nullable(),
@@ -22,26 +24,26 @@ export type User = z.infer<typeof User>;
 
 const Id = z.object({ id: z.uuid() });
 
-/** The account of a normalised address; a deleted one has none. */
+/** The account or claim of a normalised address; a deleted one has none, and guests of it are not it. */
 export function findUserByEmail(db: Db, email: string): Promise<User | undefined> {
   return maybe(db, User)`
-    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
-      u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
-    from auth.users u where u.email = ${email} and u.status <> 'deleted'`;
+    select u.id, u.email, u.registered_email, u.name, u.role, u.status, u.password_hash, u.email_verified_at,
+      u.confirm_by, u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
+    from auth.users u where u.email = ${email} and u.status <> 'deleted' and u.registered_email is null`;
 }
 
 export function findUser(db: Db, userId: string): Promise<User | undefined> {
   return maybe(db, User)`
-    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
-      u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
+    select u.id, u.email, u.registered_email, u.name, u.role, u.status, u.password_hash, u.email_verified_at,
+      u.confirm_by, u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.id = ${userId} and u.status <> 'deleted'`;
 }
 
 /** Locks a user's row: whatever else changes the account or opens a session for it waits. */
 export function lockUser(tx: Tx, userId: string): Promise<User | undefined> {
   return maybe(tx, User)`
-    select u.id, u.email, u.name, u.role, u.status, u.password_hash, u.email_verified_at, u.confirm_by,
-      u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
+    select u.id, u.email, u.registered_email, u.name, u.role, u.status, u.password_hash, u.email_verified_at,
+      u.confirm_by, u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.id = ${userId} for no key update`;
 }
 
@@ -78,6 +80,13 @@ export async function insertUserIfFree(
     values (${id}, ${email}, ${name}, ${role}, ${password_hash}, ${confirm_by}, ${now}, ${now})
     on conflict (email) where status <> 'deleted' do nothing`;
   return inserted === 1;
+}
+
+/** A claim may be confirmed for as long as the newest registration of its address. */
+export async function extendClaim(tx: Tx, userId: string, confirm_by: Date): Promise<void> {
+  await run(tx)`
+    update auth.users u set confirm_by = ${confirm_by}
+    where u.id = ${userId} and u.confirm_by < ${confirm_by}`;
 }
 
 export async function updateName(tx: Tx, userId: string, name: string, now: Date): Promise<void> {

@@ -47,18 +47,21 @@ export interface Search {
  */
 export function searchUsers(db: Db, { prefix, status, role, limit, before }: Search): Promise<UserRow[]> {
   const conditions: Fragment[] = [sql`true`];
+  // Guests are as many as anybody likes, so that only who asks for them sees them.
+  if (role !== 'guest') conditions.push(sql`u.registered_email is null`);
   if (prefix !== undefined) {
     const end = `${prefix}${LAST}`;
     conditions.push(sql`(
       (u.email operator(pg_catalog.~>=~) ${prefix} and u.email operator(pg_catalog.~<~) ${end})
+      or (u.registered_email operator(pg_catalog.~>=~) ${prefix} and u.registered_email operator(pg_catalog.~<~) ${end})
       or (lower(u.name) operator(pg_catalog.~>=~) ${prefix} and lower(u.name) operator(pg_catalog.~<~) ${end}))`);
   }
   if (status !== undefined) conditions.push(statusIs(status));
   if (role !== undefined) conditions.push(sql`u.role = ${role}`);
   if (before) conditions.push(sql`(u.created_at, u.id) < (${before.created_at}::timestamptz, ${before.id}::uuid)`);
   return many(db, Row)`
-    select u.id, u.email, u.name, u.role, ${STATUS} as status, u.email_verified_at is not null as email_verified,
-      u.created_at
+    select u.id, coalesce(u.registered_email, u.email) as email, u.name, u.role, ${STATUS} as status,
+      u.email_verified_at is not null as email_verified, u.created_at
     from auth.users u
     where ${join(conditions, sql` and `)}
     order by u.created_at desc, u.id desc
@@ -74,8 +77,8 @@ function statusIs(status: AccountStatus): Fragment {
 /** One user, deleted ones too, with what counts for an administrator. */
 export function findUserDetail(db: Db, userId: string, now: Date): Promise<UserDetail | undefined> {
   return maybe(db, Detail)`
-    select u.id, u.email, u.name, u.role, ${STATUS} as status, u.email_verified_at is not null as email_verified,
-      u.created_at, u.disabled_at, u.disabled_reason, u.deletion_due_at, u.password_reset_required,
+    select u.id, coalesce(u.registered_email, u.email) as email, u.name, u.role, ${STATUS} as status,
+      u.email_verified_at is not null as email_verified, u.created_at, u.disabled_at, u.disabled_reason, u.deletion_due_at, u.password_reset_required,
       u.password_hash is not null as has_password, coalesce(s.live, 0)::integer as sessions, s.last_used_at
     from auth.users u
     left join lateral (

@@ -6,6 +6,7 @@ import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
 import { insertUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
+import { endGuestsOf } from '../guests/guests.ts';
 import { assertStrong } from '../passwords/passwords.ts';
 import { foundOrganization, insertMarker, isBootstrapped } from './store.ts';
 
@@ -32,6 +33,7 @@ export async function bootstrap(deps: Deps, actor: Actor, request: BootstrapRequ
     const now = deps.clock();
     await insertMarker(tx, { user_id: user.id, org_id: org.id, now });
     await insertUser(tx, { ...user, password_hash, now });
+    await endGuestsOf(deps, tx, actor, user.email);
     await foundOrganization(tx, { ...org, owner_id: user.id });
     await tell(tx, { ...actor, kind: 'user', user_id: user.id, role: 'admin' }, user, org);
     return { user, organization: org };

@@ -117,7 +117,9 @@ export async function recognizeDevice(
   const target = { type: 'device', id };
   await publish(tx, actor, 'auth.device_added.v1', { user_id: user.id, device_id: id }, { target });
   const known = memory.similar && sighting.network !== 'unknown';
-  if (memory.signed_in_before && !known) await mailNewDevice(deps, tx, user, { id, ...sighting });
+  // The address of a guest is somebody's who may know nothing of it.
+  const mailed = memory.signed_in_before && !known && user.registered_email === null;
+  if (mailed) await mailNewDevice(deps, tx, user, { id, ...sighting });
   return { id, known, trusted: false, cookies: [deviceCookie([secret, ...tokensOf(client, live)])] };
 }
 

@@ -18,6 +18,7 @@ import { cancelTokens, issueToken, peekToken, redeemToken } from '../action-toke
 import { spend } from '../budgets/budgets.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
+import { endGuestsOf } from '../guests/guests.ts';
 import { mailNews, mailSecret, mayMail, occasionOf } from '../mails/mails.ts';
 import { confirmSide, deleteEmailChange, type EmailChange, findEmailChange, insertEmailChange } from './store.ts';
 
@@ -163,6 +164,7 @@ async function changeEmail(deps: Deps, tx: Tx, actor: Actor, { user, change, ses
   const now = deps.clock();
   await discardClaim(tx, change.new_email, now);
   await updateEmail(tx, user.id, change.new_email, now);
+  await endGuestsOf(deps, tx, actor, change.new_email);
   const changed = {
     user_id: user.id,
     old: accountLabel(deps, user.email),

@@ -3,6 +3,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { type Pool, transaction } from '@gatehouse/kit/db';
 import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
+import { endGuestsOfAll } from '../guests/guests.ts';
 import { accountOf } from './account.ts';
 import { hashOf, type Line, readLines } from './lines.ts';
 import {
@@ -18,6 +19,8 @@ import {
 } from './store.ts';
 
 const BATCH_LINES = 500;
+/** An import has no Redis: what the gateway remembers of a guest's session ends by itself, within seconds. */
+const WITHOUT_REDIS = { invalidate: async () => undefined };
 
 /** Why an import cannot go on, in one line for who runs it. */
 export class ImportError extends Error {}
@@ -78,6 +81,7 @@ async function importBatch(
   const now = clock();
   const to = lines.at(-1)?.number ?? from;
   const { users, refusals } = sorted(lines, now);
+  const actor = systemActor('auth-import', newId());
   const refused = await transaction(pool, async (tx) => {
     const created = await insertUsers(
       tx,
@@ -89,6 +93,8 @@ async function importBatch(
       .map(({ line }) => ({ line, reason: 'email: has an account' }));
     const all = [...refusals, ...taken].sort((a, b) => a.line - b.line);
     await insertRefusals(tx, fileHash, all);
+    const emails = users.filter(({ user }) => created.has(user.id)).map(({ user }) => user.email);
+    await endGuestsOfAll({ clock, facts: WITHOUT_REDIS }, tx, actor, emails);
     if (!(await advance(tx, fileHash, { from, to, created: created.size, refused: all.length })))
       throw new ImportError('another run imports this file at this moment');
     const data = {
@@ -98,7 +104,7 @@ async function importBatch(
       user_ids: [...created],
       refused: all.length,
     };
-    await publish(tx, systemActor('auth-import', newId()), 'auth.users_imported.v1', data);
+    await publish(tx, actor, 'auth.users_imported.v1', data);
     return all;
   });
   for (const refusal of refused) onRefused(refusal);

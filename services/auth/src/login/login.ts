@@ -5,6 +5,7 @@ import { publish } from '@gatehouse/kit/outbox';
 import { accountLabel, findUserByEmail, lockUser, type User, updatePasswordHash } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import type { Client } from '../devices/devices.ts';
+import { findGuest, type Guest, signInGuest } from '../guests/guests.ts';
 import { isForeignHash } from '../passwords/foreign-hashes.ts';
 import { completeSignIn, type SignIn } from '../sign-in/sign-in.ts';
 import { type Entry, enterLogin, passLogin, tellLocked, withdrawLogin } from '../throttling/throttling.ts';
@@ -20,6 +21,8 @@ interface Attempt extends Credentials {
   deps: Deps;
   actor: Actor;
   user: User | undefined;
+  /** Who registered the address, perhaps with this password, whether or not it has an account. */
+  guest: Guest | undefined;
 }
 
 type Failure =
@@ -33,14 +36,23 @@ type Failure =
 /**
  * Signs in with a password. An unknown address, a wrong password, a locked account and one that may not sign in take
  * the same steps and get the same answer; every try is counted before its hash, so that no burst gets more of them.
+ *
+ * Guests of the address are looked for whether or not it has an account. One whose password this may be costs a second
+ * hash; only who registered with it, or one wrong password in 65,536, has that. For the account such a try is one like
+ * others, counted and never forgiven, so that nobody gains a guess at it by registering.
  */
 export async function login(deps: Deps, actor: Actor, credentials: Credentials): Promise<SignIn> {
   assertRoom(deps);
   const user = await findUserByEmail(deps.pool, credentials.email);
-  const attempt = { ...credentials, deps, actor, user };
+  const guest = await findGuest(deps, deps.pool, credentials.email, credentials.password);
+  const attempt = { ...credentials, deps, actor, user, guest };
   const entry = await enter(attempt);
-  const { matches, outdated } = await verify(attempt, entry);
+  const { matches, outdated } = await verify(attempt, entry, user);
   const failure = failureOf(user, entry, matches);
+  // A lock protects the account, and would tell of it here: for nobody else's address it lasts. The password was judged
+  // for the account by now, so that the try is not taken back.
+  const counted = { ...entry, judged: true, taken: [], network: undefined };
+  if (guest && failure && (await verify(attempt, counted, guest)).matches) return visit(attempt, entry, guest);
   if (!user || failure) return fail(attempt, entry, failure ?? 'unknown_account');
   const rehashed = outdated ? await rehash(attempt) : undefined;
   const answer = await signIn(attempt, entry, user, rehashed);
@@ -83,9 +95,9 @@ async function enter(attempt: Attempt): Promise<Entry> {
   }
 }
 
-async function verify({ deps, password, user }: Attempt, entry: Entry) {
+async function verify({ deps, password }: Attempt, entry: Entry, owner: User | Guest | undefined) {
   try {
-    const stored = entry.judged ? user?.password_hash : undefined;
+    const stored = entry.judged ? owner?.password_hash : undefined;
     const [verified] = await Promise.all([deps.hasher.verify(stored, password), coverFor(deps, stored, password)]);
     return verified;
   } catch (error) {
@@ -127,6 +139,16 @@ function signIn({ deps, actor, client }: Attempt, entry: Entry, verified: User, 
   });
 }
 
+/** Lets a guest in. What protects the account of the address stays as it is: the try counts, and may lock it. */
+async function visit(attempt: Attempt, { locks }: Entry, guest: Guest): Promise<SignIn> {
+  const { deps, actor, email, user, client } = attempt;
+  const answer = await signInGuest(deps, actor, guest, client);
+  if (!answer) return fail(attempt, { locks }, 'wrong_password');
+  if (locks) await transaction(deps.pool, (tx) => tellLocked(deps, tx, actor, { email, user, until: locks.until }));
+  deps.metrics.logins.inc({ method: 'password', outcome: 'success', reason: 'ok' });
+  return answer;
+}
+
 /** Told only to who knows the password, which is good for nothing else any more. */
 async function refuseUntilReset(attempt: Attempt): Promise<never> {
   attempt.deps.metrics.logins.inc({ method: 'password', outcome: 'failure', reason: 'password_reset_required' });
@@ -134,7 +156,7 @@ async function refuseUntilReset(attempt: Attempt): Promise<never> {
   throw new AppError('auth.password_reset_required', 'Set a new password with the link that a mail brings you.');
 }
 
-async function fail(attempt: Attempt, { locks }: Entry, reason: Failure): Promise<never> {
+async function fail(attempt: Attempt, { locks }: Pick<Entry, 'locks'>, reason: Failure): Promise<never> {
   const { deps, actor, email, user } = attempt;
   if (locks)
     await transaction(deps.pool, async (tx) => {

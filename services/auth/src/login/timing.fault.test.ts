@@ -1,5 +1,7 @@
 import { hmac } from '@gatehouse/kit/crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { elsewhere } from '../mails/testing.ts';
+import { isAlike, timePairs } from '../test-timing.ts';
 import { type AuthUnderTest, PASSWORD, startAuth } from '../testing.ts';
 
 // So many of each kind make 200 in each comparison. Who fails is measured on, four times as often in all.
@@ -11,6 +13,7 @@ const IMPORTED = 'pbkdf2:sha256:10000$seasalt$fd860a4a3d97e84bf7fbd68a5e2d436fda
 let auth: AuthUnderTest;
 beforeAll(async () => {
   auth = await startAuth({
+    REGISTRATION_MODE: 'open',
     LOGIN_BUDGET: 100_000,
     LOGIN_ACCOUNT_NETWORK_BUDGET: 100_000,
     LOGIN_NETWORK_BUDGET: 100_000,
@@ -58,8 +61,22 @@ async function kinds(): Promise<Record<string, Kind>> {
     },
     deleted: { emails: await accounts({ status: 'deleted' }), password: PASSWORD },
     'imported, never used': { emails: await accounts({ hash: IMPORTED }), password: WRONG },
+    'unknown, with visiting guests': { emails: await visited(nobody()), password: WRONG },
+    'known, with visiting guests': { emails: await visited(await accounts({})), password: WRONG },
+    'disabled, with visiting guests': {
+      emails: await visited(await accounts({ status: 'disabled' })),
+      password: WRONG,
+    },
     'without a password': { emails: await accounts({ hash: null }), password: PASSWORD },
   };
+}
+
+/** Addresses that somebody has registered, as many times as they can be at once. */
+async function visited(emails: string[]): Promise<string[]> {
+  for (const email of emails)
+    for (let n = 0; n < 10; n++)
+      await elsewhere(auth).post('/api/auth/register', { email, name: 'Gus', password: `the passphrase of no ${n}` });
+  return emails;
 }
 
 /** As after a day's attack: locked, and for longer than this test takes. */
@@ -171,4 +188,22 @@ test('S002 the measurement finds one twentieth more, at worst one quarter', asyn
     (await toldApart({ unknown, leaking: { ...unknown, leakMs: usualMs * share } })).length > 0;
 
   expect((await found(1 / 20)) || (await found(1 / 4))).toBe(true);
+}, 120_000);
+
+test('S002 a guest signs in as fast where the address is free as where it has an account', async () => {
+  const nobody = Array.from({ length: ACCOUNTS }, () => `${crypto.randomUUID()}@users.test`);
+  const known = await Promise.all(Array.from({ length: ACCOUNTS }, async () => (await auth.user()).email));
+  await visited([...nobody, ...known]);
+  const signIn = async (email: string | undefined, n: number) => {
+    const password = `the passphrase of no ${n % 10}`;
+    expect((await elsewhere(auth).post('/api/auth/login', { email, password })).status).toBe(200);
+  };
+  const pairs = {
+    known: (n: number) => signIn(known[n % ACCOUNTS], n),
+    unknown: (n: number) => signIn(nobody[n % ACCOUNTS], n),
+  };
+  await timePairs(10, pairs);
+  const verdicts: boolean[] = [];
+  while (verdicts.length < 3 && !verdicts.includes(true)) verdicts.push(isAlike(await timePairs(150, pairs)));
+  expect(verdicts).toContain(true);
 }, 120_000);

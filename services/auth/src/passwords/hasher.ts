@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { deriveKey, hmac } from '@gatehouse/kit/crypto';
 import bcrypt from 'bcrypt';
 import { hashArgon2, isCurrentArgon2, verifyArgon2 } from './argon2.ts';
 import { isForeignHash, verifyForeignHash } from './foreign-hashes.ts';
@@ -14,6 +15,8 @@ export interface Hasher {
    * takes as long as a known one. `outdated`: right, but stored in a way that is not today's.
    */
   verify(stored: string | null | undefined, password: string): Promise<{ matches: boolean; outdated: boolean }>;
+  /** 16 bits by which one of several hashes is chosen before any is verified; worth nothing without the pepper. */
+  tag(password: string): number;
   /** Throws `overloaded` when no further hash would be taken. */
   assertRoom(): void;
 }
@@ -37,6 +40,7 @@ export function createHasher({ scheme, bcryptCost, pepper, pool }: HasherOptions
   const prefix = `${scheme}-p${PEPPER_VERSION}:`;
   const peppered = (password: string) =>
     createHmac('sha384', pepper).update(password.normalize('NFKC')).digest('base64');
+  const tagKey = deriveKey(pepper, 'password tags');
   const hashNow = (password: string) =>
     pool.run(async () => {
       const message = peppered(password);
@@ -62,6 +66,7 @@ export function createHasher({ scheme, bcryptCost, pepper, pool }: HasherOptions
 
   return {
     hash: hashNow,
+    tag: (password) => hmac(tagKey, password.normalize('NFKC')).readUInt16BE(0),
     assertRoom: pool.assertRoom,
     async verify(stored, password) {
       if (!stored || !isSound(password) || !(STORED.test(stored) || isForeignHash(stored))) {

@@ -7,6 +7,7 @@ import { cancelTokens, issueToken, peekToken, redeemToken } from '../action-toke
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
 import { cancelFactorsOf } from '../factors/factors.ts';
+import { endGuestsOf } from '../guests/guests.ts';
 import { mailNews, mailSecret, occasionOf } from '../mails/mails.ts';
 import { assertStrong, guessableWords } from '../passwords/passwords.ts';
 import { clearLocks } from '../throttling/throttling.ts';
@@ -76,6 +77,7 @@ export async function resetPassword(deps: Deps, actor: Actor, { token, new_passw
     const target = { type: 'user', id: user.id };
     await publish(tx, owner, 'auth.password_reset.v1', { user_id: user.id, verified }, { target });
     await cancelCapabilities(deps, tx, owner, user, { reason: 'password_reset' });
+    await endGuestsOf(deps, tx, owner, user.email);
     await clearLocks(deps, tx, user, { address: actor.address });
     const { email: to, name } = user;
     await mailNews(tx, { template: 'password-changed', to, params: { name, ...occasionOf(deps, actor) } });

@@ -6,6 +6,7 @@ import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
 import { accountLabel, insertUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
+import { endGuestsOf } from '../guests/guests.ts';
 import { assertStrong, guessableWords } from '../passwords/passwords.ts';
 import { secondFactorRequired } from '../sign-in/policy.ts';
 import { admitUser, findPolicies, mayAdmit } from './store.ts';
@@ -39,6 +40,7 @@ export async function registerByAdmin(deps: Deps, actor: UserActor, request: Adm
     const password_hash = await deps.hasher.hash(password);
     const answer = await transaction(deps.pool, async (tx) => {
       await insertUser(tx, { ...user, password_hash, now: deps.clock() });
+      await endGuestsOf(deps, tx, actor, email);
       await admitUser(tx, admission, user.id, 'viewer');
       const options = { org_id, target: { type: 'user', id: user.id } };
       const registered = { user_id: user.id, mode: 'admin', role: 'user' } as const;

@@ -7,6 +7,7 @@ import { accountLabel, findUserByEmail, lockUser, markVerified, type User } from
 import { issueToken, peekToken, redeemToken } from '../action-tokens/action-tokens.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
+import { endGuestsOf } from '../guests/guests.ts';
 import { mailSecret } from '../mails/mails.ts';
 import { answerAllAlike, type Recipient } from '../recovery/alike.ts';
 import { mailResetLink } from '../recovery/recovery.ts';
@@ -27,6 +28,7 @@ export async function confirmAddress(deps: Deps, actor: Actor, token: string): P
     const owner = { ...actor, kind: 'user' as const, user_id: user.id };
     await publish(tx, owner, 'auth.email_verified.v1', { user_id: user.id }, { target: { type: 'user', id: user.id } });
     await cancelCapabilities(deps, tx, owner, user, { reason: 'address_confirmed', keepInvitations: true });
+    await endGuestsOf(deps, tx, owner, user.email);
     return true;
   });
   if (confirmed) return;

@@ -7,6 +7,7 @@ import { publish } from '@gatehouse/kit/outbox';
 import { accountLabel, findUserByEmail, insertUserIfFree, lockUser, markVerified } from '../accounts/accounts.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
+import { endGuestsOf } from '../guests/guests.ts';
 import { assertStrong } from '../passwords/passwords.ts';
 import { spendRegistration } from './open.ts';
 import { acceptInvitation, adoptRegistration, findInvitation, type Invitation } from './store.ts';
@@ -59,6 +60,7 @@ async function makeMember(
   const now = deps.clock();
   const { email, name } = account;
   const id = await makeUser(deps, tx, actor, account);
+  await endGuestsOf(deps, tx, actor, email);
   const { org_id, role } = await acceptInvitation(tx, { tokenHash, user_id: id, email, now });
   const owner = { ...actor, kind: 'user' as const, user_id: id, role: 'user' as const };
   const options = { org_id, target: { type: 'user', id } };

@@ -4,10 +4,11 @@ import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
-import { accountLabel, findUserByEmail, insertUserIfFree, type User } from '../accounts/accounts.ts';
+import { accountLabel, extendClaim, findUserByEmail, insertUserIfFree, type User } from '../accounts/accounts.ts';
 import { networkOf } from '../addresses.ts';
 import { spend } from '../budgets/budgets.ts';
 import type { Deps } from '../deps.ts';
+import { admitGuest } from '../guests/guests.ts';
 import { mailNews, mailSecret, mayMail } from '../mails/mails.ts';
 import { assertStrong } from '../passwords/passwords.ts';
 import { insertVerification } from './store.ts';
@@ -20,6 +21,7 @@ export interface OpenRegistration {
 
 interface Claim extends Omit<OpenRegistration, 'password'> {
   password_hash: string;
+  confirm_by: Date;
   now: Date;
 }
 
@@ -29,17 +31,21 @@ const REGISTRATIONS_PER_NETWORK = { limiter: 'registration_network', max: 30, wi
 
 /**
  * Registers whoever asks. Known and unknown addresses get the same work and the same answer; what differs is only the
- * mail, which the owner of the address reads. Until the link of that mail is used the account has no password, so that
- * a sign-in cannot tell either whether the address was free.
+ * mail, which the owner of the address reads. Until the link of that mail is used the account has no password; whoever
+ * registered visits as a guest of the address, free or taken, so that a sign-in cannot tell either which it was.
  */
 export async function registerOpenly(deps: Deps, actor: Actor, request: OpenRegistration): Promise<void> {
   deps.hasher.assertRoom();
   await assertAdmissible(deps, actor, request);
   const { email, name, password } = request;
-  const claim = { email, name, password_hash: await deps.hasher.hash(password), now: deps.clock() };
+  const password_hash = await deps.hasher.hash(password);
+  const now = deps.clock();
+  const confirm_by = new Date(now.getTime() + CLAIM_LIFE_MS);
+  const claim = { email, name, password_hash, confirm_by, now };
   const mailed = await mayMail(deps, email);
   const isNew = await transaction(deps.pool, async (tx) => {
     const found = await findOrInsertClaim(tx, claim);
+    await admitGuest(deps, tx, actor, { ...claim, password_tag: deps.hasher.tag(password) });
     await tell(deps, tx, actor, found);
     if (mailed) await mail(deps, tx, found.user, claim);
     return found.isNew;
@@ -76,17 +82,22 @@ function tell(deps: Deps, tx: Tx, actor: Actor, { user, isNew }: { user: User; i
   return publish(tx, actor, 'auth.registration_refused.v1', refused, { target, outcome: 'denied' });
 }
 
-async function findOrInsertClaim(tx: Tx, { email, name, now }: Claim) {
-  const confirm_by = new Date(now.getTime() + CLAIM_LIFE_MS);
+async function findOrInsertClaim(tx: Tx, { email, name, confirm_by, now }: Claim) {
   const id = newId();
   const isNew = await insertUserIfFree(tx, { id, email, name, role: 'guest', password_hash: null, confirm_by, now });
   const user = await findUserByEmail(tx, email);
   if (!user) throw new AppError('conflict', 'The account is being deleted. Try again.');
+  await extendClaim(tx, user.id, confirm_by);
   return { user, isNew };
 }
 
 /** A link for whoever may still confirm the address; for the owner of an account the news that somebody tried. */
-async function mail(deps: Deps, tx: Tx, user: User, { email, name, password_hash, now }: Claim): Promise<void> {
+async function mail(
+  deps: Deps,
+  tx: Tx,
+  user: User,
+  { email, name, password_hash, now }: Omit<Claim, 'confirm_by'>,
+): Promise<void> {
   if (user.confirm_by === null)
     return mailNews(tx, { template: 'address-taken', to: email, params: { name: user.name } });
   return mailVerification(deps, tx, { user_id: user.id, email, name, password_hash, now });

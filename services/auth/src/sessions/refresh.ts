@@ -139,7 +139,8 @@ function endFamily(deps: Deps, actor: Actor, { id, user_id }: SessionState): Pro
     const target = { type: 'session', id };
     await publish(tx, actor, 'auth.refresh_reuse.v1', { user_id, session_id: id }, { target, outcome: 'denied' });
     const owner = await findUser(tx, user_id);
-    if (owner) {
+    // No mail goes to where a guest's address belongs.
+    if (owner?.registered_email === null) {
       const occasion = { device: deviceName(actor.agent), address: actor.address, at: now.toISOString() };
       const params = { name: owner.name, ...occasion };
       await enqueue(tx, 'mail.send', { template: 'refresh-reused', to: owner.email, params });

@@ -75,7 +75,8 @@ export async function startSession(deps: SessionDeps, tx: Tx, user: User, actor:
 
   const id = newId();
   const key = createSecretKey(randomBytes(32));
-  const expires_at = new Date(now.getTime() + absoluteMs);
+  // That of a guest ends with the visit.
+  const expires_at = earlier(user.confirm_by ?? new Date(now.getTime() + absoluteMs), now.getTime() + absoluteMs);
   await insertSession(tx, {
     id,
     user_id: user.id,
@@ -216,9 +217,13 @@ export function revokeAllSessions(deps: SessionDeps, actor: UserActor): Promise<
 /** Why a session may be ended from elsewhere. */
 export type ToldReason = Exclude<EndReason, 'logout' | 'refresh_reuse'>;
 
+interface EndDeps extends Pick<Deps, 'clock'> {
+  facts: Pick<Deps['facts'], 'invalidate'>;
+}
+
 /** Ends every session of a user in the caller's transaction, but for the one that may go on. */
 export async function endSessionsOf(
-  deps: SessionDeps,
+  deps: EndDeps,
   tx: Tx,
   actor: Actor,
   user_id: string,
@@ -248,7 +253,7 @@ interface Ended {
   reason: ToldReason;
 }
 
-async function tellEnded({ facts }: Pick<Deps, 'facts'>, tx: Tx, actor: Actor, { user_id, ended, reason }: Ended) {
+async function tellEnded({ facts }: Pick<EndDeps, 'facts'>, tx: Tx, actor: Actor, { user_id, ended, reason }: Ended) {
   for (const session_id of ended) {
     const target = { type: 'session', id: session_id };
     await publish(tx, actor, 'auth.session_revoked.v1', { user_id, session_id, reason }, { target });

@@ -3,7 +3,7 @@ import type { Actor } from '@gatehouse/kit/actor';
 import type { Tx } from '@gatehouse/kit/db';
 import { publish } from '@gatehouse/kit/outbox';
 import type { z } from 'zod';
-import { Profile, type User } from '../accounts/accounts.ts';
+import { ownEmail, Profile, type User } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import type { Client } from '../devices/devices.ts';
 import type { FactorMethod } from '../factors/methods.ts';
@@ -40,6 +40,6 @@ export async function openSession(
   await publish(tx, { ...owner, session_id }, 'auth.login_succeeded.v1', succeeded, {
     target: { type: 'user', id: user.id },
   });
-  const { id, email, name, role } = user;
-  return { ...tokens(), user: { id, email, name, role } };
+  const { id, name, role } = user;
+  return { ...tokens(), user: { id, email: ownEmail(user), name, role } };
 }
