@@ -1,5 +1,6 @@
 import { ACCESS_TOKEN_TYPE, AuthenticationMethod } from '@gatehouse/contracts/identity';
 import type { Clock } from '@gatehouse/kit/clock';
+import { CLOCK_LEEWAY_SECONDS } from '@gatehouse/kit/clock-check';
 import jwt from 'jsonwebtoken';
 import { z } from 'zod';
 import { createRecent } from '../recent.ts';
@@ -10,7 +11,6 @@ import { createPrincipal, type UserPrincipal } from './principals.ts';
 export const TOKEN_FAULTS = ['malformed', 'alg', 'type', 'unknown_kid', 'bad_signature', 'expired', 'claims'] as const;
 export type TokenFault = (typeof TOKEN_FAULTS)[number];
 
-const CLOCK_TOLERANCE_SECONDS = 5;
 // Nothing that we sign lives longer; a token that says so was not made by our code.
 const MAX_LIFETIME_SECONDS = 24 * 3600;
 const CACHE_MAX = 20_000;
@@ -57,7 +57,7 @@ export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
       const claims = jwt.verify(token, key, {
         algorithms: ['ES256'],
         issuer,
-        clockTolerance: CLOCK_TOLERANCE_SECONDS,
+        clockTolerance: CLOCK_LEEWAY_SECONDS,
         clockTimestamp: nowSeconds,
       });
       return toPrincipal(token, claims, nowSeconds);
@@ -70,7 +70,7 @@ export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
     const { success, data: claims } = Claims.safeParse(payload);
     // The library would also take a list in which our audience is one of several.
     if (!success || (payload as { aud?: unknown }).aud !== audience) return 'claims';
-    if (claims.iat > nowSeconds + CLOCK_TOLERANCE_SECONDS) return 'claims';
+    if (claims.iat > nowSeconds + CLOCK_LEEWAY_SECONDS) return 'claims';
     if (claims.exp - claims.iat > MAX_LIFETIME_SECONDS) return 'claims';
     const principal = createPrincipal<UserPrincipal>({
       kind: 'user',
@@ -81,7 +81,7 @@ export function createAccessTokens({ keys, issuer, audience, clock }: Options) {
       mfa: claims.amr.includes('mfa'),
       memberOf: '',
       memberKey: '',
-      expiresAtMs: (claims.exp + CLOCK_TOLERANCE_SECONDS) * 1000,
+      expiresAtMs: (claims.exp + CLOCK_LEEWAY_SECONDS) * 1000,
     });
     verified.set(token, principal);
     return principal;

@@ -54,24 +54,26 @@ export function createKeySet({ fetch, clock }: { fetch: () => Promise<unknown>; 
     fetchedAt = clock().getTime();
   }
 
-  const mayRetry = (now: number) => now - triedAt >= RETRY_AFTER_FAILURE_MS;
+  // A clock that went back an hour must not keep us for that hour from asking.
+  const since = (time: number, now: number) => Math.abs(now - time);
+  const mayRetry = (now: number) => since(triedAt, now) >= RETRY_AFTER_FAILURE_MS;
 
   return {
     find(kid) {
       const now = clock().getTime();
       // Nothing at all is known yet: without keys no token can be judged.
       if (fetchedAt === 0) return inFlight || triedAt === 0 || mayRetry(now) ? refresh() : unreachable();
-      if (now - fetchedAt > FRESH_MS && !inFlight && mayRetry(now)) refresh().catch(() => undefined);
+      if (since(fetchedAt, now) > FRESH_MS && !inFlight && mayRetry(now)) refresh().catch(() => undefined);
       const key = keys.get(kid);
       if (key) return key;
-      if (now - triedAt >= UNKNOWN_KID_COOLDOWN_MS) return refresh().catch(() => undefined);
+      if (since(triedAt, now) >= UNKNOWN_KID_COOLDOWN_MS) return refresh().catch(() => undefined);
       return undefined;
     },
     async published() {
       if (fetchedAt === 0) await refresh();
       return list;
     },
-    ageSeconds: () => (fetchedAt === 0 ? -1 : (clock().getTime() - fetchedAt) / 1000),
+    ageSeconds: () => (fetchedAt === 0 ? -1 : since(fetchedAt, clock().getTime()) / 1000),
   };
 }
 

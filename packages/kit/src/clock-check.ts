@@ -7,6 +7,9 @@ export const CLOCK_SKEW_MAX_MS = 5_000;
 
 const DatabaseTime = z.object({ now: z.date() });
 
+/** What times of another process may be off: it and this one, each as far as readiness lets it be. */
+export const CLOCK_LEEWAY_SECONDS = (2 * CLOCK_SKEW_MAX_MS) / 1_000;
+
 /** A readiness check: rejects while this machine's clock and the database's are more than 5 s apart. */
 export async function checkClock(db: Db, clock: Clock): Promise<void> {
   const before = clock().getTime();

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { IdentityClaims } from '@gatehouse/contracts/identity';
 import { expect, test } from '@jest/globals';
 import jwt from 'jsonwebtoken';
+import { CLOCK_LEEWAY_SECONDS } from './clock-check.ts';
 import { createSigner, createVerifier } from './identity.ts';
 
 function keyPair() {
@@ -30,6 +31,15 @@ const forge = (options: jwt.SignOptions, key: string | Buffer = privateKey) =>
     issuer: 'gatehouse',
     expiresIn: 60,
     ...options,
+  });
+/** With times of its own, where `forge` takes the present. */
+const forgeAt = (times: { iat: number; exp: number }) =>
+  jwt.sign({ ...claims, ...times }, privateKey, {
+    algorithm: 'ES256',
+    keyid: signer.jwk.kid,
+    header: { alg: 'ES256', typ: 'identity+jwt' },
+    audience: 'org',
+    issuer: 'gatehouse',
   });
 
 test('an identity is accepted by the audience it was minted for, again and again', () => {
@@ -91,3 +101,16 @@ function hs256(): string {
     expiresIn: 60,
   });
 }
+
+test('F36 an identity counts as long beyond its time as two clocks may differ, and never a minute', () => {
+  const now = Math.floor(Date.now() / 1000);
+  const expired = (secondsAgo: number) => forgeAt({ iat: now - secondsAgo - 60, exp: now - secondsAgo });
+  expect(verify(expired(CLOCK_LEEWAY_SECONDS - 2)).sub).toBe(claims.sub);
+  expect(() => verify(expired(CLOCK_LEEWAY_SECONDS + 1))).toThrow('No valid identity');
+  expect(() => verify(expired(60))).toThrow('No valid identity');
+  // The gateway's clock may be ahead of ours.
+  expect(verify(forgeAt({ iat: now + CLOCK_LEEWAY_SECONDS, exp: now + 60 + CLOCK_LEEWAY_SECONDS })).sub).toBe(
+    claims.sub,
+  );
+  expect(CLOCK_LEEWAY_SECONDS).toBeLessThanOrEqual(60);
+});

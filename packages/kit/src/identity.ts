@@ -7,6 +7,7 @@ import {
   type IdentityClaims,
 } from '@gatehouse/contracts/identity';
 import jwt from 'jsonwebtoken';
+import { CLOCK_LEEWAY_SECONDS } from './clock-check.ts';
 import { AppError } from './errors.ts';
 
 /** A public key as it is published (RFC 7517). */
@@ -50,7 +51,6 @@ export function createSigner(privateKeyPem: string): IdentitySigner {
 export type IdentityVerifier = (token: string | undefined) => Identity;
 
 const CACHE_MAX = 10_000;
-const CLOCK_TOLERANCE_SECONDS = 5;
 
 /**
  * Verifies identities for one audience against the public keys that the deployment gave this process (PEM, one or
@@ -69,7 +69,7 @@ export function createVerifier(publicKeyPems: string, audience: string): Identit
   return (token) => {
     if (!token) throw new AppError('auth.required');
     const known = cache.get(token);
-    if (known && known.exp + CLOCK_TOLERANCE_SECONDS > Date.now() / 1000) return known;
+    if (known && known.exp + CLOCK_LEEWAY_SECONDS > Date.now() / 1000) return known;
     const identity = verify(token, keys, audience);
     if (cache.size >= CACHE_MAX) cache.delete(cache.keys().next().value as string);
     cache.set(token, identity);
@@ -85,7 +85,7 @@ function verify(token: string, keys: Map<string, KeyObject>, audience: string): 
     const claims = jwt.verify(token, key, {
       algorithms: ['ES256'],
       issuer: IDENTITY_ISSUER,
-      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+      clockTolerance: CLOCK_LEEWAY_SECONDS,
     });
     const identity = Identity.parse(claims);
     // Compared here and not by the library, which also accepts a list of audiences.

@@ -56,7 +56,8 @@ export async function trySpend(deps: BudgetDeps, budget: Budget, db: Db = deps.p
   }
   deps.metrics.rateLimited.inc({ limiter: budget.limiter });
   const reset = (await findReset(db, bucket)) ?? now;
-  return Math.max(1, Math.ceil((reset.getTime() - now.getTime()) / 1000));
+  // By a clock that went back a window seems to be longer than it is.
+  return Math.min(budget.windowSeconds, Math.max(1, Math.ceil((reset.getTime() - now.getTime()) / 1000)));
 }
 
 /** Forgets the tries of a budget: what was tried has succeeded. */

@@ -164,4 +164,5 @@ export function enrolInChallenge(deps: Deps, actor: Actor, token: string, method
 }
 
 const secondsLeft = ({ clock }: Pick<Deps, 'clock'>, { expires_at }: Challenge) =>
-  Math.ceil((expires_at.getTime() - clock().getTime()) / 1000);
+  // Another instance's clock may be behind the one that opened it.
+  Math.min(LIFE_SECONDS, Math.max(1, Math.ceil((expires_at.getTime() - clock().getTime()) / 1000)));

@@ -110,8 +110,9 @@ export function withoutCookie(error: unknown, { cookie }: SessionMode): unknown 
   });
 }
 
+// Never 0, which takes a cookie back.
 function refreshCookie(token: string, lifeMs: number): string {
-  return writeCookie('refresh', token, Math.max(0, Math.floor(lifeMs / 1000)));
+  return writeCookie('refresh', token, Math.max(1, Math.floor(lifeMs / 1000)));
 }
 
 function setCookies(cookies: readonly string[]): Record<string, string[]> {

@@ -84,7 +84,9 @@ export async function enter(deps: LaneDeps, db: Db, lane: Lane, lasting: boolean
   if (taken) return { ...taken, lane, locks: lockOf(taken, lane) };
   deps.metrics.rateLimited.inc({ limiter: lane.limiter });
   const nextAt = (await findNextTry(db, lane.bucket)) ?? now;
-  return Math.max(1, Math.ceil((nextAt.getTime() - now.getTime()) / 1000));
+  // By a clock that went back a pause seems to be longer than it is.
+  const longest = Math.max(lane.windowSeconds, lane.delayMaxSeconds, lane.lockSeconds);
+  return Math.min(longest, Math.max(1, Math.ceil((nextAt.getTime() - now.getTime()) / 1000)));
 }
 
 function lockOf({ judged, failures, locked_until }: Try, { failuresMax }: Lane): Taken['locks'] {

@@ -20,7 +20,9 @@ export function signAccessToken(
 ): { access_token: string; expires_in: number } {
   const { kid, key } = keyring.signer();
   const iat = Math.floor(clock().getTime() / 1000);
-  const exp = Math.min(iat + config.ACCESS_TOKEN_TTL_SECONDS, Math.floor(expires_at.getTime() / 1000));
+  // A session that ends within this second has ended for the gateway when its token still has a moment.
+  const end = Math.max(iat + 1, Math.floor(expires_at.getTime() / 1000));
+  const exp = Math.min(iat + config.ACCESS_TOKEN_TTL_SECONDS, end);
   const auth_time = Math.floor(authenticated_at.getTime() / 1000);
   const access_token = jwt.sign({ sub: user_id, sid: session_id, role, amr, auth_time, iat, exp, jti: newId() }, key, {
     algorithm: 'ES256',
