@@ -123,6 +123,8 @@ test('every refused line is told with its number and reason, and no hash or valu
     { email: 'o@moved.test', password_hash: '$argon2id$v=16$m=65536,t=2,p=1$c29tZXNhbHQ$AAAAAAAA' },
     { email: 'p@moved.test', password_hash: '$argon2id$v=19$m=4,t=0,p=0$c29tZXNhbHQ$AAAAAAAA' },
     { email: 'q@moved.test', password_hash: 'scrypt:1000000:64:1$salt$00' },
+    { email: 'q1@moved.test', password_hash: 'scrypt:1024:8:1$salt$a' },
+    { email: 'q2@moved.test', password_hash: `$argon2id$v=19$m=1048576,t=999,p=1$c29tZXNhbHQ$${'A'.repeat(43)}` },
     '{"email":"r@moved.test","__proto__":{"role":"admin"}}',
     { email: 'last@moved.test', role: 'user' },
   ]);
@@ -130,9 +132,9 @@ test('every refused line is told with its number and reason, and no hash or valu
   const done = await run(path);
 
   expect(done.code).toBe(0);
-  expect(done.stdout).toContain('2 users imported, 27 lines refused, 30 lines read');
+  expect(done.stdout).toContain('2 users imported, 29 lines refused, 32 lines read');
   const refused = await refusedOf(path);
-  expect(refused.map(({ line }) => line)).toEqual(Array.from({ length: 27 }, (_, n) => n + 3));
+  expect(refused.map(({ line }) => line)).toEqual(Array.from({ length: 29 }, (_, n) => n + 3));
   expect(done.stderr.trim().split('\n')).toEqual(refused.map(({ line, reason }) => `line ${line}: ${reason}`));
   expect(refused[4]?.reason).toBe('email: has an account');
   expect(refused[5]?.reason).toBe('email: has an account');

@@ -6,6 +6,8 @@ const PHC =
 const COST = { memory: 19_456, passes: 2, parallelism: 1 };
 const PREFIX = `$argon2id$v=19$m=${COST.memory},t=${COST.passes},p=${COST.parallelism}$`;
 const MAX_MEMORY_KIB = 1_048_576;
+// KiB times passes: a gibibyte four times over is seconds; what the format could ask for is hours.
+const MAX_WORK_KIB = 4 * MAX_MEMORY_KIB;
 
 interface Argon2Input {
   algorithm: Argon2Algorithm;
@@ -27,7 +29,7 @@ export async function hashArgon2(message: string): Promise<string> {
 /** Verifies a PHC string of any argon2 kind and cost; false when it is not one. */
 export async function verifyArgon2(phc: string, message: string): Promise<boolean> {
   const [, algorithm, memory, passes, parallelism, salt, tag] = PHC.exec(phc) ?? [];
-  if (!algorithm || !salt || !tag || Number(memory) > MAX_MEMORY_KIB) return false;
+  if (!algorithm || !salt || !tag || !isArgon2InBounds(Number(memory), Number(passes))) return false;
   const expected = Buffer.from(tag, 'base64');
   const actual = await run({
     algorithm: algorithm as Argon2Algorithm,
@@ -39,6 +41,11 @@ export async function verifyArgon2(phc: string, message: string): Promise<boolea
     parallelism: Number(parallelism),
   });
   return timingSafeEqual(actual, expected);
+}
+
+/** Whether a cost is one that we compute, whoever asks. */
+export function isArgon2InBounds(memoryKib: number, passes: number): boolean {
+  return memoryKib <= MAX_MEMORY_KIB && memoryKib * passes <= MAX_WORK_KIB;
 }
 
 /** Whether a PHC string has today's kind and cost. */

@@ -6,7 +6,11 @@ import { verifyArgon2 } from './argon2.ts';
 type Verify = (match: RegExpExecArray, password: string) => Promise<boolean>;
 
 const MAX_ITERATIONS = 10_000_000;
-const MAX_SCRYPT_BYTES = 512 * 1024 * 1024;
+const MAX_SCRYPT_BYTES = 511 * 1024 * 1024;
+// What N = 2^20, r = 8, p = 1 works through, the most that is recommended for anything: seconds, and not hours.
+const MAX_SCRYPT_WORK = 2 ** 30;
+// A shorter one would be met by chance, and one of no bytes by every password.
+export const MIN_TAG_BYTES = 16;
 const deriveKey = promisify(pbkdf2);
 const deriveScrypt = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
 
@@ -68,19 +72,31 @@ export async function verifyForeignHash(stored: string, password: string): Promi
   return false;
 }
 
+/** The bounds of a hash's cost: beyond them it is not computed, whoever asks. */
+export function isPbkdf2InBounds(iterations: number): boolean {
+  return iterations >= 1 && iterations <= MAX_ITERATIONS;
+}
+
+interface ScryptCost {
+  N: number;
+  r: number;
+  p: number;
+}
+
+export function isScryptInBounds({ N, r, p }: ScryptCost): boolean {
+  // The last of them is RFC 7914's own, which OpenSSL holds to.
+  const sound = N >= 2 && Number.isInteger(Math.log2(N)) && r >= 1 && p >= 1 && Math.log2(N) < 16 * r;
+  return sound && 128 * r * (N + p) <= MAX_SCRYPT_BYTES && 128 * N * r * p <= MAX_SCRYPT_WORK;
+}
+
 async function verifyPbkdf2(password: string, digest: string, iterations: number, salt: Buffer, tag: Buffer) {
-  if (iterations < 1 || iterations > MAX_ITERATIONS) return false;
+  if (!isPbkdf2InBounds(iterations) || tag.length < MIN_TAG_BYTES) return false;
   return timingSafeEqual(await deriveKey(password, salt, iterations, tag.length, digest), tag);
 }
 
-async function verifyScrypt(
-  password: string,
-  salt: Buffer,
-  tag: Buffer,
-  { N, r, p }: { N: number; r: number; p: number },
-) {
+async function verifyScrypt(password: string, salt: Buffer, tag: Buffer, { N, r, p }: ScryptCost) {
+  if (!isScryptInBounds({ N, r, p }) || tag.length < MIN_TAG_BYTES) return false;
   const maxmem = 128 * r * (N + p) + 1024 * 1024;
-  if (N < 2 || r < 1 || p < 1 || maxmem > MAX_SCRYPT_BYTES) return false;
   return timingSafeEqual(await deriveScrypt(password, salt, tag.length, { N, r, p, maxmem }), tag);
 }
 

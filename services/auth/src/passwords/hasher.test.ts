@@ -103,10 +103,24 @@ test.each([
 test.each([
   ['bcrypt of cost 31', '$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
   ['scrypt of a terabyte', 'scrypt:99999999:999:1$salt$00'],
+  ['scrypt in a thousand lanes', `scrypt:32768:8:999$salt$${'ab'.repeat(32)}`],
+  ['scrypt of a cost that the format knows and RFC 7914 does not', `scrypt:65536:1:1$salt$${'ab'.repeat(32)}`],
+  ['a gibibyte of argon2 a thousand times', `$argon2id$v=19$m=1048576,t=999,p=1$c29tZXNhbHQ$${'A'.repeat(43)}`],
   [
     'argon2 of nine gigabytes',
     '$argon2id$v=19$m=9999999,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc',
   ],
 ])('a stored hash cannot ask for more than the machine has: %s', async (_what, stored) => {
   expect((await hasherOf('bcrypt').verify(stored, 'U*U')).matches).toBe(false);
+});
+
+test.each([
+  ['scrypt of werkzeug', 'scrypt:1024:8:1$salt$a'],
+  ['scrypt of passlib', '$scrypt$ln=10,r=8,p=1$c2FsdA$A'],
+  ['pbkdf2 of werkzeug', 'pbkdf2:sha256:1000$salt$a'],
+  ['pbkdf2 of passlib', '$pbkdf2-sha256$1000$c2FsdA$A'],
+  ['pbkdf2 of Django', 'pbkdf2_sha256$1000$salt$A'],
+])('ACC: a stored hash that was cut short is met by no password: %s', async (_what, stored) => {
+  for (const password of ['', 'anything', 'U*U'])
+    expect((await hasherOf('bcrypt').verify(stored, password)).matches).toBe(false);
 });
