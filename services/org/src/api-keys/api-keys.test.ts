@@ -167,6 +167,24 @@ describe('creating', () => {
     expect((await org.member(acme, 'owner').post(path(acme), { name: 'one more' })).status).toBe(201);
   });
 
+  test('S086: a key that outlives its revoked successor keeps its place until it is dead too', async () => {
+    const acme = await org.found();
+    const client = org.member(acme, 'owner');
+    const used = async () => (await client.get(`/api/org/${acme.id}/billing`)).body.used.api_keys;
+    for (let i = 0; i < PLAN_LIMITS.free.api_keys; i++) {
+      const { id } = (await client.post(path(acme), { name: 'ci' })).body;
+      const { body: next } = await client.post(path(acme, `/${id}/rotate`), { overlap_seconds: 604_800 });
+      expect((await client.delete(path(acme, `/${next.id}`))).status).toBe(204);
+    }
+
+    expect((await client.post(path(acme), { name: 'one more' })).body.code).toBe('api_key.limit_reached');
+    expect(await used()).toBe(PLAN_LIMITS.free.api_keys);
+
+    org.clock.advance(604_801_000);
+    expect(await used()).toBe(0);
+    expect((await client.post(path(acme), { name: 'one more' })).status).toBe(201);
+  });
+
   test('S086: the limit is the plan’s: a larger one has room at once, and the keys of a smaller one stay', async () => {
     const acme = await org.found();
     const make = () => org.member(acme, 'owner').post(path(acme), { name: 'ci' });

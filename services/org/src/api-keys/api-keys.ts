@@ -14,6 +14,8 @@ import { newKey } from './key.ts';
 import { expiryOf } from './limits.ts';
 import * as store from './store.ts';
 
+export { countKeysInUse } from './store.ts';
+
 const Position = z.tuple([z.uuid()]);
 const target = (keyId: string) => ({ type: 'api_key', id: keyId });
 const factOf = ({ hash }: { hash: Buffer }) => factKey.apiKey(hash.toString('hex'));

@@ -38,11 +38,17 @@ const Hash = z.object({ hash: z.instanceof(Buffer) });
 const columns = sql`k.id, k.name, k.prefix, k.scopes, k.rules, k.addresses, k.created_by, k.created_at, k.expires_at,
   k.revoked_at, k.replaced_by, k.overlap_until, k.last_used_at, k.last_used_network`;
 
-/** Keys that count against the limit: those that may be used and have no successor. */
+/**
+ * Keys that count against the limit: those that may be used, and of two generations one. A key in its overlap counts
+ * when its successor is dead, or revoking that would make room for another key.
+ */
 export async function countKeysInUse(tx: Tx, orgId: string, now: Date): Promise<number> {
   const row = await one(tx, z.object({ keys: z.number() }))`
     select count(*)::integer as keys from org.api_keys k
-    where k.org_id = ${orgId} and k.revoked_at is null and k.overlap_until is null and k.expires_at > ${now}`;
+    where k.org_id = ${orgId} and k.revoked_at is null and k.expires_at > ${now}
+      and (k.overlap_until is null or k.overlap_until > ${now} and not exists (
+        select 1 from org.api_keys s
+        where s.id = k.replaced_by and s.revoked_at is null and s.expires_at > ${now}))`;
   return row.keys;
 }
 
