@@ -217,6 +217,24 @@ describe('the doors for accounts', () => {
     await door('forget_user($1)', [ada.id]);
   });
 
+  test('S077: an admin whose account is shut out inherits nothing that another admin can have', async () => {
+    const acme = await found();
+    const [disabled, ada] = [await org.person({ status: 'disabled' }), await org.person()];
+    await org.addMember(acme.id, 'admin', disabled.id);
+    await org.rows(
+      `update org.members set joined_at = joined_at - interval '1 year' where org_id = $1 and user_id = $2`,
+      [acme.id, disabled.id],
+    );
+    await org.addMember(acme.id, 'owner', ada.id);
+    await org.rows('delete from org.members where org_id = $1 and user_id = $2', [acme.id, acme.members.owner]);
+
+    await door('forget_user($1)', [ada.id]);
+
+    expect(await org.rows(`select user_id from org.members where org_id = $1 and role = 'owner'`, [acme.id])).toEqual([
+      { user_id: acme.members.admin },
+    ]);
+  });
+
   test('the ranks and limits in SQL are those of the code', async () => {
     const limits = await org.rows<{ plan: string }>('select plan, members, invitations, api_keys from org.plan_limits');
     expect(Object.fromEntries(limits.map(({ plan, ...rest }) => [plan, rest]))).toEqual(
