@@ -78,7 +78,8 @@ function statusIs(status: AccountStatus): Fragment {
 export function findUserDetail(db: Db, userId: string, now: Date): Promise<UserDetail | undefined> {
   return maybe(db, Detail)`
     select u.id, coalesce(u.registered_email, u.email) as email, u.name, u.role, ${STATUS} as status,
-      u.email_verified_at is not null as email_verified, u.created_at, u.disabled_at, u.disabled_reason, u.deletion_due_at, u.password_reset_required,
+      u.email_verified_at is not null as email_verified, u.created_at, u.disabled_at, u.disabled_reason,
+      u.deletion_due_at, u.password_reset_required,
       u.password_hash is not null as has_password, coalesce(s.live, 0)::integer as sessions, s.last_used_at
     from auth.users u
     left join lateral (

@@ -49,8 +49,8 @@ export async function login(deps: Deps, actor: Actor, credentials: Credentials):
   const entry = await enter(attempt);
   const { matches, outdated } = await verify(attempt, entry, user);
   const failure = failureOf(user, entry, matches);
-  // A lock protects the account, and would tell of it here: for nobody else's address it lasts. The password was judged
-  // for the account by now, so that the try is not taken back.
+  // A lock protects the account alone; heeded here it would tell of it, because only that of an account outlasts the
+  // night. And the password was judged by now, so that the try is not taken back.
   const counted = { ...entry, judged: true, taken: [], network: undefined };
   if (guest && failure && (await verify(attempt, counted, guest)).matches) return visit(attempt, entry, guest);
   if (!user || failure) return fail(attempt, entry, failure ?? 'unknown_account');

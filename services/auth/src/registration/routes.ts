@@ -58,8 +58,9 @@ function openly(deps: Deps): Endpoint {
     post: POST,
     summary: 'Register; a mail to the address tells how to go on',
     description:
-      'The answer is the same for every address, also for one that has an account. Nobody signs in before the link of ' +
-      'the mail was used; a registration that nobody confirms is deleted after seven days.',
+      'The answer is the same for every address, also for one that has an account. Whoever registered signs in at once ' +
+      'as a guest, who reads and confirms; the link of the mail makes the account, with the password of its ' +
+      'registration, and ends all guests of the address. What nobody confirms is deleted after seven days.',
     permission: 'public',
     body: z.strictObject(fields),
     answers: { 202: MailSent },
