@@ -50,7 +50,14 @@ export const Mail = z.discriminatedUnion('template', [
   mail('email-changed', { name: z.string(), new_email: z.string(), ...occasion }),
   mail('factor-changed', {
     name: z.string(),
-    change: z.enum(['totp_added', 'totp_removed', 'email_added', 'email_removed', 'recovery_codes_replaced']),
+    change: z.enum([
+      'totp_added',
+      'totp_removed',
+      'email_added',
+      'email_removed',
+      'recovery_codes_replaced',
+      'reset_by_admin',
+    ]),
     ...occasion,
   }),
   /** The account will be deleted. Secret: the token that keeps it. */

@@ -11,7 +11,16 @@ interface Organization extends MatrixOrganization {
   device_id: string;
 }
 
-const ADMIN_ACTIONS = ['disable', 'enable', 'end-sessions', 'unlock', 'reset-password', 'delete', 'restore'];
+const ADMIN_ACTIONS = [
+  'disable',
+  'enable',
+  'end-sessions',
+  'unlock',
+  'reset-password',
+  'reset-factors',
+  'delete',
+  'restore',
+];
 const administered = {
   'PATCH /api/admin/users/:user_id': { role: 'admin' },
   ...Object.fromEntries(ADMIN_ACTIONS.map((action) => [`POST /api/admin/users/:user_id/${action}`, {}])),

@@ -14,6 +14,16 @@ export const FACTOR_EVENTS = {
     kind: 'security',
     data: z.strictObject({ user_id, method, reason: z.enum(['wrong_code', 'throttled']), session_id, challenge_id }),
   },
+  /** An administrator took them all, for a user who has lost what they were proved with. */
+  'auth.user_factors_reset.v1': {
+    kind: 'admin_action',
+    data: z.strictObject({
+      user_id,
+      reason: z.string(),
+      old: z.strictObject({ second_factors: z.array(method) }),
+      new: z.strictObject({ second_factors: z.array(method) }),
+    }),
+  },
   'auth.recovery_codes_replaced.v1': { kind: 'security', data: z.strictObject({ user_id }) },
   'auth.recovery_code_used.v1': { kind: 'security', data: z.strictObject({ user_id, left: z.int() }) },
   'auth.code_sent.v1': {

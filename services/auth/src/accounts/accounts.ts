@@ -12,6 +12,7 @@ export {
   extendClaim,
   findUser,
   findUserByEmail,
+  hasEnded,
   insertUser,
   insertUserIfFree,
   lockUser,

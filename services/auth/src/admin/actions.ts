@@ -4,10 +4,14 @@ import type { UserActor } from '@gatehouse/kit/actor';
 import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
-import { lockUser, type User } from '../accounts/accounts.ts';
+import { hasEnded, lockUser, type User } from '../accounts/accounts.ts';
 import { closeAccount, restoreAccount } from '../accounts/closing.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
+import { dropTrustOf } from '../devices/devices.ts';
+import { cancelFactorsOf, listFactors } from '../factors/factors.ts';
+import { mailChange } from '../factors/notices.ts';
+import { forgetGuesses } from '../factors/proof.ts';
 import { mailResetLink } from '../recovery/recovery.ts';
 import { endSessionsOf } from '../sessions/sessions.ts';
 import { clearLocks } from '../throttling/throttling.ts';
@@ -74,7 +78,10 @@ export function restore(deps: Deps, actor: UserActor, { user_id, reason }: Chang
   });
 }
 
-/** Gives another role on the platform. Sessions end, because those of administrators live shorter. */
+/**
+ * Gives another role on the platform. Sessions end, because those of administrators live shorter, and trust in devices:
+ * it may rest on a code by mail, which is no second factor of an administrator.
+ */
 export function changeRole(deps: Deps, actor: UserActor, { user_id, reason, role }: Change & { role: PlatformRole }) {
   return change(deps, actor, { user_id, action: 'change_role' }, async ({ tx, user, admins }) => {
     if (user.role === role) return;
@@ -83,6 +90,7 @@ export function changeRole(deps: Deps, actor: UserActor, { user_id, reason, role
     if (unproved) throw new AppError('conflict', 'The address is not confirmed yet.');
     await updateRole(tx, user.id, role, deps.clock());
     await endSessionsOf(deps, tx, actor, user.id, 'admin');
+    await dropTrustOf(tx, user.id);
     const data = { user_id: user.id, reason, old: { role: user.role }, new: { role } };
     await publish(tx, actor, 'auth.user_role_changed.v1', data, targetOf(user));
   });
@@ -100,6 +108,7 @@ export function endSessions(deps: Deps, actor: UserActor, { user_id, reason }: C
 export function unlock(deps: Deps, actor: UserActor, { user_id, reason }: Change) {
   return change(deps, actor, { user_id, action: 'unlock' }, async ({ tx, user }) => {
     const locked = await clearLocks(deps, tx, user);
+    await forgetGuesses(deps, tx, user.id);
     const data = { user_id: user.id, reason, old: { locked }, new: { locked: false } };
     await publish(tx, actor, 'auth.user_unlocked.v1', data, targetOf(user));
   });
@@ -124,6 +133,30 @@ export function forceReset(deps: Deps, actor: UserActor, { user_id, reason }: Ch
 }
 
 /**
+ * Takes every second factor of a user who has lost them all, recovery codes included. The next sign-in asks for the
+ * password alone, or has a factor set up where one is asked for; sessions, trust and what is under way end.
+ */
+export function resetFactors(deps: Deps, actor: UserActor, { user_id, reason }: Change) {
+  return change(deps, actor, { user_id, action: 'reset_factors' }, async ({ tx, user }) => {
+    assertOther(actor, user);
+    const factors = await listFactors(tx, user.id);
+    if (factors.length === 0) throw new AppError('conflict', 'The user has no second factor.');
+    await cancelFactorsOf(tx, user.id);
+    await forgetGuesses(deps, tx, user.id);
+    await cancelCapabilities(deps, tx, actor, user, { reason: 'admin', keepInvitations: true });
+    const data = {
+      user_id: user.id,
+      reason,
+      old: { second_factors: factors.map(({ method }) => method) },
+      new: { second_factors: [] },
+    };
+    await publish(tx, actor, 'auth.user_factors_reset.v1', data, targetOf(user));
+    // The administrator's device and address are nothing to the user.
+    await mailChange(deps, tx, { ...actor, agent: '', address: '' }, user, 'reset_by_admin');
+  });
+}
+
+/**
  * Changes a user in one transaction that holds every administrator and then the user, so that of two administrators who
  * act on one another the second finds out that it is none any more.
  */
@@ -137,6 +170,8 @@ async function change(
     return await transaction(deps.pool, async (tx) => {
       const admins = await lockAdmins(tx);
       if (!admins.includes(actor.user_id)) throw new AppError('access.denied');
+      // Whoever waited for the lock while the own sessions were ended does not go on.
+      if (await hasEnded(tx, actor.session_id)) throw new AppError('auth.session_ended');
       const user = await lockUser(tx, user_id);
       if (!user || user.status === 'deleted') throw new AppError('auth.account_not_found', 'There is no such user.');
       await apply({ tx, user, admins });

@@ -8,7 +8,17 @@ import { z } from 'zod';
 import { Profile } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { StoredTime } from '../time.ts';
-import { changeRole, close, disable, enable, endSessions, forceReset, restore, unlock } from './actions.ts';
+import {
+  changeRole,
+  close,
+  disable,
+  enable,
+  endSessions,
+  forceReset,
+  resetFactors,
+  restore,
+  unlock,
+} from './actions.ts';
 import { AccountStatus } from './store.ts';
 import { bootstrapState, getUser, listLocked, listUsers } from './users.ts';
 
@@ -91,7 +101,8 @@ const ACTIONS: readonly Action[] = [
   {
     path: 'unlock',
     summary: 'End the lock of a user',
-    description: 'Ends the lock and the delays that failed sign-ins brought, and starts their count anew.',
+    description:
+      'Ends the lock and the delays that failed sign-ins brought, and the stop that wrong codes did. Their counts start anew.',
     act: unlock,
   },
   {
@@ -101,6 +112,14 @@ const ACTIONS: readonly Action[] = [
       'The password counts no more: sessions end, and the user is mailed the link that sets a new one. A sign-in with the old password is refused with auth.password_reset_required.',
     errors: ['conflict'],
     act: forceReset,
+  },
+  {
+    path: 'reset-factors',
+    summary: 'Remove the second factors of a user who has lost them',
+    description:
+      'For whoever has neither the authenticator app nor a recovery code any more: first make sure, by another way than mail, that it is the user who asks. Every second factor and recovery code goes, sessions and trusted devices end, and the user is told by mail. Where a second factor is asked for, the next sign-in sets one up. Nobody does this to the own account.',
+    errors: ['conflict'],
+    act: resetFactors,
   },
   {
     path: 'delete',
@@ -125,7 +144,9 @@ export function adminRoutes(deps: Deps): Endpoint[] {
     endpoint({
       get: '/api/admin/users',
       summary: 'Search users',
-      description: 'Newest first. `q` is the beginning of an e-mail address or a name, in any case of its letters.',
+      description:
+        'Newest first. `q` is the beginning of an e-mail address or a name, in any case of its letters. Guests of an ' +
+        'address that nobody has confirmed are listed for `role=guest` only.',
       ...admin,
       query: Query,
       answers: { 200: pageOf(ListedUser) },
@@ -149,7 +170,7 @@ export function adminRoutes(deps: Deps): Endpoint[] {
       params: UserId,
       body: Reason.extend({ role: z.enum(['admin', 'user']) }),
       answers: { 200: UserDetail },
-      errors: ['auth.account_not_found', 'auth.last_admin', 'conflict'],
+      errors: ['auth.account_not_found', 'auth.last_admin', 'auth.session_ended', 'conflict'],
       handle: ({ actor, params, body }) => changeRole(deps, actor, { ...params, ...body }),
     }),
     ...ACTIONS.map(({ path, summary, description, errors = [], act }) =>
@@ -162,7 +183,7 @@ export function adminRoutes(deps: Deps): Endpoint[] {
         params: UserId,
         body: Reason,
         answers: { 200: UserDetail },
-        errors: ['auth.account_not_found', ...errors],
+        errors: ['auth.account_not_found', 'auth.session_ended', ...errors],
         handle: ({ actor, params, body }) => act(deps, actor, { ...params, ...body }),
       }),
     ),

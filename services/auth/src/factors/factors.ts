@@ -3,7 +3,7 @@ import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import { SECOND_FACTOR_PROOF } from '@gatehouse/kit/proof';
-import { lockUser, type User } from '../accounts/accounts.ts';
+import { lockOwnAccount, type User } from '../accounts/accounts.ts';
 import { CODE_LIFE_SECONDS } from '../codes/codes.ts';
 import type { Deps } from '../deps.ts';
 import { dropTrustOf } from '../devices/devices.ts';
@@ -130,10 +130,9 @@ export function cancelFactorsOf(tx: Tx, userId: string): Promise<void> {
 }
 
 /** The caller's account with its factors, locked: nothing about them changes until the transaction ends. */
-async function lockAccount(tx: Tx, { user_id }: UserActor): Promise<{ user: User; factors: Factor[] }> {
-  const user = await lockUser(tx, user_id);
-  if (user?.status !== 'active') throw new AppError('auth.session_ended');
-  return { user, factors: await listFactors(tx, user_id) };
+async function lockAccount(tx: Tx, actor: UserActor): Promise<{ user: User; factors: Factor[] }> {
+  const user = await lockOwnAccount(tx, actor);
+  return { user, factors: await listFactors(tx, user.id) };
 }
 
 // A further factor opens the account like those that are there, so it takes one of them to add it.

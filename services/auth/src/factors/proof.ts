@@ -55,6 +55,11 @@ export async function judged(
   return { right: true };
 }
 
+/** Ends the stop that wrong codes brought. */
+export function forgetGuesses(deps: Deps, tx: Tx, userId: string): Promise<void> {
+  return clear(deps, tx, { ...GUESSES, subject: userId });
+}
+
 /** Judges the proof of an enrolled factor, and uses it up when it is right. */
 export async function proveFactor(deps: Deps, tx: Tx, actor: Actor, user: User, proof: Proof): Promise<Verdict> {
   const verdict = await judged(deps, tx, { userId: user.id, forgets: true }, () => take(deps, tx, user, proof));

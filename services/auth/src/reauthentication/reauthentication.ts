@@ -3,7 +3,7 @@ import type { UserActor } from '@gatehouse/kit/actor';
 import { type Db, type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError, type ErrorDetail } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
-import { findUser, lockUser, type User } from '../accounts/accounts.ts';
+import { findUser, lockOwnAccount, type User } from '../accounts/accounts.ts';
 import { provable } from '../challenges/challenges.ts';
 import { CODE_LIFE_SECONDS, sendCode } from '../codes/codes.ts';
 import type { Deps } from '../deps.ts';
@@ -37,8 +37,7 @@ export async function describeNeeds({ pool }: Pick<Deps, 'pool'>, actor: UserAct
 /** Mails the code that stands for the second factor, or, in an account without a password, for the owner. */
 export function sendReauthenticationCode(deps: Deps, actor: UserActor): Promise<{ expires_in: number }> {
   return transaction(deps.pool, async (tx) => {
-    const user = await lockUser(tx, actor.user_id);
-    if (user?.status !== 'active') throw new AppError('auth.session_ended');
+    const user = await lockOwnAccount(tx, actor);
     if (!needsOf(user, await listFactors(tx, user.id)).methods.includes('email'))
       throw new AppError('auth.factor_not_found', 'Codes by e-mail are not set up.');
     await sendCode(deps, tx, actor, user, { purpose: 'reauthenticate', bound_to: actor.session_id });
@@ -69,8 +68,7 @@ interface Attempt {
 }
 
 async function prove(deps: Deps, tx: Tx, actor: UserActor, { user: seen, needs, proofs, entry }: Attempt) {
-  const user = await lockUser(tx, actor.user_id);
-  if (user?.status !== 'active') throw new AppError('auth.session_ended');
+  const user = await lockOwnAccount(tx, actor);
   const factors = await listFactors(tx, user.id);
   // What was asked for must still be what is asked for, and the password that was verified still the account's.
   if (user.password_hash !== seen.password_hash || !same(needsOf(user, factors).methods, needs.methods)) return {};

@@ -83,18 +83,34 @@ const CHANGES = {
   totp_removed: 'The authenticator app was removed from your account',
   email_added: 'Codes by e-mail were added to your account as a second factor',
   email_removed: 'Codes by e-mail are no second factor of your account any more',
+  reset_by_admin:
+    'An administrator removed every second factor of your account, recovery codes and trusted devices included; your sessions ended',
   recovery_codes_replaced: 'The recovery codes of your account were replaced; the old ones are good for nothing',
 } as const;
 
-export const factorChanged: Template<'factor-changed'> = ({ params }) => ({
-  subject: 'The second factor of your account was changed',
-  preview: 'If it was you, there is nothing to do.',
-  name: params.name,
-  paragraphs: [`${CHANGES[params.change]}.`],
-  details: details(params),
-  closing: ['If it was not you, somebody else has been in your account: ask for a new password at once.'],
-  footer: SAFETY,
-});
+export const factorChanged: Template<'factor-changed'> = ({ params }) => {
+  const { name, change, at } = params;
+  const told = { subject: 'The second factor of your account was changed', name, footer: SAFETY };
+  const paragraphs = [`${CHANGES[change]}.`];
+  // Where the administrator was is nothing to the user.
+  if (change === 'reset_by_admin')
+    return {
+      ...told,
+      preview: 'An administrator did this, as somebody asked for in your name.',
+      paragraphs,
+      details: [['When', time(at)]],
+      closing: [
+        'Sign in and set up a second factor again. If you did not ask for this, tell whoever runs this platform for you, at once.',
+      ],
+    };
+  return {
+    ...told,
+    preview: 'If it was you, there is nothing to do.',
+    paragraphs,
+    details: details(params),
+    closing: ['If it was not you, somebody else has been in your account: ask for a new password at once.'],
+  };
+};
 
 export const accountClosing: Template<'account-closing'> = ({ params }, context) => ({
   subject: 'Your account will be deleted',
