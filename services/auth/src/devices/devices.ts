@@ -6,7 +6,7 @@ import { type Db, type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { enqueue, publish } from '@gatehouse/kit/outbox';
-import type { User } from '../accounts/accounts.ts';
+import { lockUser, type User } from '../accounts/accounts.ts';
 import { issueToken } from '../action-tokens/action-tokens.ts';
 import { networkOf } from '../addresses.ts';
 import { readCookie, writeCookie } from '../cookies.ts';
@@ -155,6 +155,8 @@ export async function revokeDeviceOf(deps: Deps, tx: Tx, actor: Actor, userId: s
 
 export function revokeDevice(deps: Deps, actor: UserActor, deviceId: string): Promise<void> {
   return transaction(deps.pool, async (tx) => {
+    // A sign-in from the device at this instant has opened its session, which ends too, or finds the device gone.
+    await lockUser(tx, actor.user_id);
     if (!(await revokeDeviceOf(deps, tx, actor, actor.user_id, deviceId)))
       throw new AppError('auth.device_not_found', 'You have no such device.');
   });

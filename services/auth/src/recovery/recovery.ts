@@ -2,7 +2,15 @@ import type { Actor } from '@gatehouse/kit/actor';
 import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
-import { accountLabel, findUser, findUserByEmail, lockUser, markVerified, setPassword } from '../accounts/accounts.ts';
+import {
+  accountLabel,
+  findUser,
+  findUserByEmail,
+  lockUser,
+  markVerified,
+  setPassword,
+  type User,
+} from '../accounts/accounts.ts';
 import { cancelTokens, issueToken, peekToken, redeemToken } from '../action-tokens/action-tokens.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
@@ -51,7 +59,7 @@ interface Reset {
 /**
  * Sets a new password by the link from the mail and signs nobody in. Everything that could still turn into access ends.
  * An account whose address was never proved before may have been somebody else's until now, so that its second factors
- * go as well; those of a proved one stay, and are asked for at the next sign-in.
+ * go as well; those of a proved one, and those of an administrator, stay and are asked for at the next sign-in.
  */
 export async function resetPassword(deps: Deps, actor: Actor, { token, new_password }: Reset): Promise<void> {
   deps.hasher.assertRoom();
@@ -60,6 +68,7 @@ export async function resetPassword(deps: Deps, actor: Actor, { token, new_passw
   if (!account) return refuse(deps, actor);
   const words = await guessableWords(deps, { user_id: account.id, words: [account.email, account.name] });
   assertStrong(deps, new_password, words, '/new_password');
+  await assertOther(deps, account, new_password);
   const hash = await deps.hasher.hash(new_password);
   const done = await transaction(deps.pool, async (tx) => {
     const user = await lockUser(tx, account.id);
@@ -71,7 +80,8 @@ export async function resetPassword(deps: Deps, actor: Actor, { token, new_passw
     const verified = user.email_verified_at === null;
     if (verified) {
       await markVerified(tx, user.id, now);
-      await cancelFactorsOf(tx, user.id);
+      // An administrator was made one by somebody who may do so. A mailbox alone never makes another one.
+      if (user.role !== 'admin') await cancelFactorsOf(tx, user.id);
     }
     const owner = { ...actor, kind: 'user' as const, user_id: user.id };
     const target = { type: 'user', id: user.id };
@@ -85,6 +95,14 @@ export async function resetPassword(deps: Deps, actor: Actor, { token, new_passw
   });
   if (!done) return refuse(deps, actor, account.id);
   deps.metrics.passwordResets.inc({ outcome: 'success' });
+}
+
+/** A password that counts no more, because somebody else has it, does not come back by the link that replaces it. */
+async function assertOther({ hasher }: Deps, account: User, password: string): Promise<void> {
+  if (!account.password_reset_required || !(await hasher.verify(account.password_hash, password)).matches) return;
+  throw new AppError('request.invalid', 'The new password is the old one.', {
+    details: [{ pointer: '/new_password', message: 'is the old one' }],
+  });
 }
 
 async function refuse(deps: Deps, actor: Actor, user_id?: string): Promise<never> {
