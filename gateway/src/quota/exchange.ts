@@ -25,18 +25,20 @@ for i = 1, #KEYS do
 end
 return totals`;
 
+// Of each key what the others counted, and what this process did before it forgot the subject for others.
 const READ = `
-local totals = {}
+local counts = {}
 for i = 1, #KEYS do
-  local sum = 0
+  local sum, own = 0, 0
   local values = redis.pcall('HVALS', KEYS[i])
   if not values.err then
     for _, value in ipairs(values) do sum = sum + (tonumber(value) or 0) end
-    sum = sum - (tonumber(redis.call('HGET', KEYS[i], ARGV[1]) or 0) or 0)
+    own = tonumber(redis.call('HGET', KEYS[i], ARGV[1]) or 0) or 0
   end
-  totals[i] = sum
+  counts[2 * i - 1] = sum - own
+  counts[2 * i] = own
 end
-return totals`;
+return counts`;
 
 interface Options {
   redis: Redis;
@@ -125,9 +127,11 @@ export function createCountExchange({ redis, nowSeconds }: Options) {
     async learn(meter: Meter): Promise<void> {
       turn(meter, nowSeconds());
       try {
-        const totals = (await redis.eval(READ, meter.windows.length, ...keysOf(meter), instance)) as number[];
+        const counts = (await redis.eval(READ, meter.windows.length, ...keysOf(meter), instance)) as number[];
         meter.windows.forEach((window, i) => {
-          window.others = totals[i] ?? 0;
+          window.others = counts[2 * i] ?? 0;
+          // Or what it counted since, while Redis was away.
+          window.own = Math.max(window.own, counts[2 * i + 1] ?? 0);
         });
       } catch {
         failed();

@@ -8,6 +8,8 @@ import { startRedis } from '@gatehouse/testkit/redis';
 import { client } from '@gatehouse/testkit/server';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type House, testHouse } from '../testing.ts';
+import { createCountExchange } from './exchange.ts';
+import { createMeter, remaining, spend } from './meters.ts';
 
 let house: House;
 beforeAll(async () => {
@@ -92,6 +94,28 @@ describe('a quota', () => {
     expect(await statuses(5, () => client(three.url, address).get('/api/permissions'))).toEqual([
       200, 200, 200, 429, 429,
     ]);
+  });
+
+  // Guards own in learn: without it the second meter starts at zero and takes back what the first one told Redis.
+  test('S086: what a process counted is not forgotten with the meter that it made room of', async () => {
+    const nowSeconds = () => 1_800_000_000;
+    const exchange = createCountExchange({ redis: house.redis.client, nowSeconds });
+    const meter = () => createMeter('org', '0198c0de-0000-7000-8000-000000000086');
+    const [first, second] = [meter(), meter()];
+    for (const [one, count] of [
+      [first, 3],
+      [second, 1],
+    ] as const) {
+      await exchange.learn(one);
+      for (let i = 0; i < count; i++) spend(one, [10], nowSeconds());
+      exchange.markDirty(one);
+      await exchange.flush();
+    }
+    await exchange.close();
+
+    expect(remaining(second, [10], 0)).toBe(6);
+    const counted = await house.redis.client.hvals(requestsKey(second.subject, nowSeconds()));
+    expect(counted).toEqual(['4']);
   });
 
   test('a flood of refusals is one event a minute', async () => {
