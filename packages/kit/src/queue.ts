@@ -52,16 +52,26 @@ interface WorkOptions {
   handle: (job: Job) => Promise<void>;
   /** Shorter in tests. */
   lockMs?: number;
+  /** False: it waits for `run()`. */
+  autorun?: boolean;
 }
 
 // A worker that died loses its lock after this; the next check, three quarters of it later, gives the job to another.
 const LOCK_MS = 20_000;
 
 /** Works through a queue; BullMQ delivers at least once, so `handle` must be idempotent. */
-export function work({ queue, connection, concurrency, handle, lockMs = LOCK_MS }: WorkOptions): Worker {
+export function work({
+  queue,
+  connection,
+  concurrency,
+  handle,
+  lockMs = LOCK_MS,
+  autorun = true,
+}: WorkOptions): Worker {
   const worker = new Worker(queue, handle, {
     connection,
     concurrency,
+    autorun,
     maxStalledCount: 3,
     lockDuration: lockMs,
     stalledInterval: lockMs * 0.75,

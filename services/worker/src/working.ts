@@ -3,6 +3,7 @@ import type { Pool } from '@gatehouse/kit/db';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Metrics } from '@gatehouse/kit/metrics';
 import { openQueue, type Queue, queueConnection, work } from '@gatehouse/kit/queue';
+import { startClockGate } from './clock-gate.ts';
 import { startDispatching } from './dispatch/dispatching.ts';
 import { jobMetrics, QUEUES, type QueueName } from './jobs/job-metrics.ts';
 import { createRunner } from './jobs/runner.ts';
@@ -26,6 +27,7 @@ export interface WorkingDeps {
   slowMs?: number;
   lostAfterMs?: number;
   sweepMs?: number;
+  clockCheckMs?: number;
   nightly?: { pattern?: string; cleanUp?: () => Promise<void> };
 }
 
@@ -71,20 +73,35 @@ export function startWorking(deps: WorkingDeps): Working {
     metrics,
     cleanUp: nightly.cleanUp ?? (() => cleanUp({ pool, clock, log })),
   });
-  const shared = { connection: consumer, ...given(deps, ['lockMs']) };
+  const shared = { connection: consumer, autorun: false, ...given(deps, ['lockMs']) };
   const mailWorker = work({ ...shared, queue: 'mail', concurrency: MAIL_CONCURRENCY, handle: runOwed });
   const workers = [mailWorker, work({ ...shared, queue: 'maintenance', concurrency: 1, handle: runScheduled })];
+  const gate = startClockGate({
+    pool,
+    clock,
+    log,
+    onRight() {
+      schedule.ensure();
+      for (const worker of workers) worker.resume().catch(() => undefined);
+    },
+    onWrong() {
+      for (const worker of workers) worker.pause(true).catch(() => undefined);
+    },
+    ...(deps.clockCheckMs === undefined ? {} : { everyMs: deps.clockCheckMs }),
+  });
   const dispatching = startDispatching({
     pool,
     clock,
     log,
     queues,
     beat: metrics.beat,
+    mayRun: gate.isRight,
     ...given(deps, ['lostAfterMs', 'sweepMs']),
   });
   const schedule = keepSchedule({
     queue: queues.get('maintenance') as Queue,
     log,
+    mayRun: gate.isRight,
     ...(nightly.pattern ? { pattern: nightly.pattern } : {}),
   });
 
@@ -98,6 +115,7 @@ export function startWorking(deps: WorkingDeps): Working {
     queues,
     async stop() {
       schedule.stop();
+      gate.stop();
       // The workers wait for answers without a limit; a Redis that hangs gives none. What was done is in Postgres.
       if (producer.status === 'ready') producer.ping().catch(disconnect);
       await Promise.all([dispatching.stop(), ...workers.map((worker) => worker.close())]);

@@ -6,6 +6,8 @@ interface DispatchingDeps extends DispatchDeps {
   log: Logger;
   /** Called after every turn that worked. */
   beat: () => void;
+  /** False: nothing is handed out for now. */
+  mayRun?: () => boolean;
   idleMs?: number;
   sweepMs?: number;
 }
@@ -22,6 +24,7 @@ export function startDispatching(deps: DispatchingDeps) {
   let failures = 0;
 
   async function turn(): Promise<number> {
+    if (deps.mayRun?.() === false) return idleMs;
     try {
       let count = await dispatchDue(deps);
       if (performance.now() >= nextSweep) {

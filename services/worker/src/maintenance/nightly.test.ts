@@ -1,10 +1,11 @@
 import { many, run } from '@gatehouse/kit/db';
 import { newId } from '@gatehouse/kit/ids';
-import { openQueue, queueConnection } from '@gatehouse/kit/queue';
+import { openQueue, type Queue, queueConnection, work } from '@gatehouse/kit/queue';
 import { testClock } from '@gatehouse/testkit/clock';
 import { type TestDatabase, testDatabase } from '@gatehouse/testkit/database';
+import { eventually } from '@gatehouse/testkit/eventually';
 import { type TestRedis, testRedis } from '@gatehouse/testkit/test-redis';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
 import { z } from 'zod';
 import { quietLog } from '../test-worker.ts';
 import { cleanUp } from './nightly.ts';
@@ -14,6 +15,9 @@ let db: TestDatabase;
 let redis: TestRedis;
 beforeAll(async () => {
   [db, redis] = await Promise.all([testDatabase(), testRedis()]);
+});
+afterEach(() => {
+  jest.restoreAllMocks();
 });
 afterAll(async () => {
   await redis.close();
@@ -63,3 +67,112 @@ test('three workers set the schedule and it is there once; lost, it is set again
     for (const connection of connections) connection.disconnect();
   }
 });
+
+test('F36 the nightly clean-up deletes nothing while the clock is off, twice the same, and later what a night left out', async () => {
+  const kept = await job('finished', 6);
+  await job('finished', 8);
+  const ids = async () =>
+    (await many(db.pool('admin'), z.object({ id: z.string() }))`select j.id from events.jobs j`).map(({ id }) => id);
+  const before = await ids();
+  const clock = testClock();
+  const deps = { pool: db.pool('worker'), clock, log: quietLog };
+  for (const ms of [600_000, -3_600_000, 365 * 86_400_000]) {
+    clock.set(new Date(Date.now() + ms));
+    await expect(cleanUp(deps)).rejects.toThrow(/the clock is \d+ s (ahead|behind)/);
+  }
+  expect(await ids()).toEqual(before);
+  clock.set(new Date());
+  await Promise.all([cleanUp(deps), cleanUp(deps)]);
+  const after = await ids();
+  expect(after).toContain(kept);
+  expect(after.length).toBe(before.length - 1);
+  await cleanUp(deps);
+  expect(await ids()).toEqual(after);
+});
+
+const DAY_MS = 86_400_000;
+const NIGHT = Date.UTC(2026, 10, 22, 3, 17);
+
+/** What BullMQ takes the time to be; it goes on from there. */
+function setClock(time: number): void {
+  jest.restoreAllMocks();
+  const now = Date.now.bind(Date);
+  const ahead = time - now();
+  jest.spyOn(Date, 'now').mockImplementation(() => now() + ahead);
+}
+
+async function withQueue(work: (queue: Queue) => Promise<void>): Promise<void> {
+  await redis.flush();
+  const connection = queueConnection({ url: redis.url, log: quietLog }, { blocking: false });
+  try {
+    await work(openQueue('maintenance', connection));
+  } finally {
+    connection.disconnect();
+  }
+}
+
+/** A worker, by the clock of the moment, for as long as it takes to find what is due. */
+async function runDue(): Promise<number> {
+  let runs = 0;
+  const connection = queueConnection({ url: redis.url, log: quietLog }, { blocking: true });
+  const handle = async () => {
+    runs += 1;
+  };
+  const worker = work({ queue: 'maintenance', connection, concurrency: 1, handle });
+  await eventually(() => runs > 0, { timeoutMs: 500 }).catch(() => undefined);
+  await worker.close();
+  connection.disconnect();
+  return runs;
+}
+
+const nextOf = async (queue: Queue) => (await queue.getJobScheduler('maintenance.nightly'))?.next;
+
+test('F36 one night is one clean-up, though the worker’s clock is ahead of the others', () =>
+  withQueue(async (queue) => {
+    setClock(NIGHT - 3_600_000);
+    await ensureSchedule(queue);
+    expect(await nextOf(queue)).toBe(NIGHT);
+    // Ten minutes early, by a clock that says that it is time.
+    setClock(NIGHT + 1);
+    expect(await runDue()).toBe(1);
+    // Then it is time.
+    for (const ms of [-600_000, 1, 600_000]) {
+      setClock(NIGHT + ms);
+      await ensureSchedule(queue);
+      expect(await runDue()).toBe(0);
+    }
+    expect(await nextOf(queue)).toBe(NIGHT + DAY_MS);
+    setClock(NIGHT + DAY_MS + 1);
+    expect(await runDue()).toBe(1);
+  }));
+
+test('F36 one night is one clean-up, though the worker’s clock is behind the others', () =>
+  withQueue(async (queue) => {
+    setClock(NIGHT - 3_600_000);
+    await ensureSchedule(queue);
+    // One whose clock is right takes note that it is time; one that is an hour behind gets the job.
+    setClock(NIGHT + 1);
+    const job = (await queue.getDelayed())[0];
+    await job?.promote();
+    setClock(NIGHT - 3_600_000);
+    expect(await runDue()).toBe(1);
+    expect(await nextOf(queue)).toBe(NIGHT + DAY_MS);
+    for (const ms of [-600_000, 1, 600_000]) {
+      setClock(NIGHT + ms);
+      await ensureSchedule(queue);
+      expect(await runDue()).toBe(0);
+    }
+  }));
+
+test('F36 a night that a clock far ahead put off is set again', () =>
+  withQueue(async (queue) => {
+    setClock(NIGHT + 365 * DAY_MS + 1);
+    await ensureSchedule(queue);
+    expect(await nextOf(queue)).toBe(NIGHT + 366 * DAY_MS);
+    setClock(NIGHT - 60_000);
+    await ensureSchedule(queue);
+    expect(await nextOf(queue)).toBe(NIGHT);
+    expect(await queue.getDelayedCount()).toBe(1);
+    setClock(NIGHT + 1);
+    expect(await runDue()).toBe(1);
+  }));

@@ -1,4 +1,5 @@
 import type { Clock } from '@gatehouse/kit/clock';
+import { checkClock } from '@gatehouse/kit/clock-check';
 import type { Pool } from '@gatehouse/kit/db';
 import { errorFields, type Logger } from '@gatehouse/kit/log';
 import { cleanUpApp, cleanUpAuth, cleanUpOrg, deleteDeadJobs, deleteFinishedJobs } from './store.ts';
@@ -14,8 +15,13 @@ const DAY_MS = 86_400_000;
 const FINISHED_DAYS = 7;
 const DEAD_DAYS = 90;
 
-/** Cleans up what is out of date. A part that fails does not keep the others from running; it throws at the end. */
+/**
+ * Cleans up what is out of date. A part that fails does not keep the others from running; it throws at the end. Twice in a
+ * night does no harm, and what one night leaves out the next one does: it goes by the age of things alone.
+ */
 export async function cleanUp({ pool, clock, log }: NightlyDeps): Promise<void> {
+  // What is out of date is judged by this machine's clock: one that is ahead would delete what is not.
+  await checkClock(pool, clock);
   const now = clock();
   const daysAgo = (days: number) => new Date(now.getTime() - days * DAY_MS);
   const parts: Record<string, () => Promise<number>> = {

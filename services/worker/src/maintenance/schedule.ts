@@ -9,9 +9,17 @@ const PATTERN = '17 3 * * *';
 const RETRY_MS = 5 * 60_000;
 const ATTEMPTS = 3;
 
-/** Makes sure that the schedule is in Redis, one for all workers; asked for again and again, since Redis may lose it. */
+// A day, and what the nights of a schedule of days may lie apart besides.
+const NEXT_WITHIN_MS = 25 * 3_600_000;
+
+/**
+ * Makes sure that the schedule is in Redis, one for all workers; asked for again and again, since Redis may lose it. The
+ * next night is reckoned by the clock of whoever ran the last one, or set the schedule: never before that night's own
+ * time, so that a clock that is behind does not double it. One that was far ahead has put it off, and it is set again.
+ */
 export async function ensureSchedule(queue: Queue, pattern = PATTERN): Promise<void> {
-  if (await queue.getJobScheduler(NIGHTLY)) return;
+  const known = await queue.getJobScheduler(NIGHTLY);
+  if (known?.next !== undefined && known.next - Date.now() < NEXT_WITHIN_MS) return;
   const opts = { attempts: ATTEMPTS, backoff: { type: 'custom' }, stackTraceLimit: 0 };
   await queue.upsertJobScheduler(NIGHTLY, { pattern, tz: 'UTC' }, { name: NIGHTLY, data: {}, opts });
 }
@@ -20,15 +28,18 @@ interface ScheduleDeps {
   queue: Queue;
   log: Logger;
   everyMs?: number;
+  /** False: this machine's clock sets no schedule for now. */
+  mayRun?: () => boolean;
   pattern?: string;
 }
 
 const EVERY_MS = 60_000;
 
-/** Keeps the schedule in place until stopped. */
-export function keepSchedule({ queue, log, everyMs = EVERY_MS, pattern = PATTERN }: ScheduleDeps) {
+/** Keeps the schedule in place until stopped; `ensure` looks at once. */
+export function keepSchedule({ queue, log, everyMs = EVERY_MS, mayRun, pattern = PATTERN }: ScheduleDeps) {
   let missing = false;
-  const ensure = () =>
+  const ensure = () => {
+    if (mayRun?.() === false) return;
     ensureSchedule(queue, pattern).then(
       () => {
         missing = false;
@@ -38,9 +49,10 @@ export function keepSchedule({ queue, log, everyMs = EVERY_MS, pattern = PATTERN
         missing = true;
       },
     );
-  void ensure();
+  };
+  ensure();
   const timer = setInterval(ensure, everyMs);
-  return { stop: () => clearInterval(timer) };
+  return { ensure, stop: () => clearInterval(timer) };
 }
 
 interface TaskDeps {
