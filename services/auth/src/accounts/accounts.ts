@@ -8,7 +8,7 @@ import { hasEnded, lockUser, type User } from './store.ts';
 
 export { accountLabel } from './labels.ts';
 export {
-  discardClaim,
+  discardClaims,
   extendClaim,
   findUser,
   findUserByEmail,

@@ -124,13 +124,13 @@ export async function updateEmail(tx: Tx, userId: string, email: string, now: Da
   }
 }
 
-/** Drops a registration that nobody confirmed, for somebody who has proved to own its address. */
-export async function discardClaim(tx: Tx, email: string, now: Date): Promise<void> {
+/** Drops registrations that nobody confirmed, for whoever has proved to own their address or is made an account of it. */
+export async function discardClaims(tx: Tx, emails: string[], now: Date): Promise<void> {
   await run(tx)`
     update auth.users u
     set status = 'deleted', email = 'deleted-' || u.id || '@invalid', name = 'Deleted', password_hash = null,
       confirm_by = null, updated_at = ${now}
-    where u.email = ${email} and u.status <> 'deleted' and u.role = 'guest' and u.confirm_by is not null`;
+    where u.email = any (${emails}::text[]) and u.status <> 'deleted' and u.role = 'guest' and u.confirm_by is not null`;
 }
 
 export async function closeUser(tx: Tx, userId: string, { due, now }: { due: Date; now: Date }): Promise<void> {

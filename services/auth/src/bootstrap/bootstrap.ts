@@ -4,7 +4,7 @@ import { type Tx, transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
-import { insertUser } from '../accounts/accounts.ts';
+import { discardClaims, insertUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { endGuestsOf } from '../guests/guests.ts';
 import { assertStrong } from '../passwords/passwords.ts';
@@ -32,6 +32,7 @@ export async function bootstrap(deps: Deps, actor: Actor, request: BootstrapRequ
   return transaction(deps.pool, async (tx) => {
     const now = deps.clock();
     await insertMarker(tx, { user_id: user.id, org_id: org.id, now });
+    await discardClaims(tx, [user.email], now);
     await insertUser(tx, { ...user, password_hash, now });
     await endGuestsOf(deps, tx, actor, user.email);
     await foundOrganization(tx, { ...org, owner_id: user.id });

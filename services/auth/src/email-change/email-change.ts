@@ -7,7 +7,7 @@ import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import {
   accountLabel,
-  discardClaim,
+  discardClaims,
   findUserByEmail,
   lockOwnAccount,
   lockUser,
@@ -162,7 +162,7 @@ interface Agreed {
 
 async function changeEmail(deps: Deps, tx: Tx, actor: Actor, { user, change, session_id }: Agreed): Promise<void> {
   const now = deps.clock();
-  await discardClaim(tx, change.new_email, now);
+  await discardClaims(tx, [change.new_email], now);
   await updateEmail(tx, user.id, change.new_email, now);
   await endGuestsOf(deps, tx, actor, change.new_email);
   const changed = {

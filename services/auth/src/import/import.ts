@@ -3,6 +3,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { type Pool, transaction } from '@gatehouse/kit/db';
 import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
+import { discardClaims } from '../accounts/accounts.ts';
 import { endGuestsOfAll } from '../guests/guests.ts';
 import { accountOf } from './account.ts';
 import { hashOf, type Line, readLines } from './lines.ts';
@@ -83,6 +84,11 @@ async function importBatch(
   const { users, refusals } = sorted(lines, now);
   const actor = systemActor('auth-import', newId());
   const refused = await transaction(pool, async (tx) => {
+    await discardClaims(
+      tx,
+      users.map(({ user }) => user.email),
+      now,
+    );
     const created = await insertUsers(
       tx,
       users.map(({ user }) => user),

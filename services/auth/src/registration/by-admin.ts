@@ -4,7 +4,7 @@ import { transaction } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
 import { publish } from '@gatehouse/kit/outbox';
-import { accountLabel, insertUser } from '../accounts/accounts.ts';
+import { accountLabel, discardClaims, insertUser } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { endGuestsOf } from '../guests/guests.ts';
 import { assertStrong, guessableWords } from '../passwords/passwords.ts';
@@ -39,7 +39,9 @@ export async function registerByAdmin(deps: Deps, actor: UserActor, request: Adm
     // A taken address is found by the insert: looked for here, it would refuse the retry of what this key has made.
     const password_hash = await deps.hasher.hash(password);
     const answer = await transaction(deps.pool, async (tx) => {
-      await insertUser(tx, { ...user, password_hash, now: deps.clock() });
+      const now = deps.clock();
+      await discardClaims(tx, [email], now);
+      await insertUser(tx, { ...user, password_hash, now });
       await endGuestsOf(deps, tx, actor, email);
       await admitUser(tx, admission, user.id, 'viewer');
       const options = { org_id, target: { type: 'user', id: user.id } };
