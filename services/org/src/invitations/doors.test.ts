@@ -176,7 +176,7 @@ describe('the doors for accounts', () => {
   test('a sole owner is one whom others would be left without', async () => {
     const ada = await org.person();
     const ask = async () => (await door('sole_owner_of($1) as org_id', [ada.id])).rows;
-    const [shared, sole, alone] = [await org.found(), await org.found(), newId()];
+    const [shared, sole, alone] = [await found(), await org.found(), newId()];
     await org.addMember(shared.id, 'owner', ada.id);
     await org.addMember(sole.id, 'owner', ada.id);
     await org.rows('delete from org.members where user_id = $1', [sole.members.owner]);
