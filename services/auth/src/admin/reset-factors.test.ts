@@ -112,4 +112,18 @@ test('S032 an administrator whose session has ended changes nobody, although the
   expect({ status: refused.status, code: refused.body.code }).toEqual({ status: 401, code: 'auth.session_ended' });
 });
 
+// Seen to fail while codes by mail were offered beside the app: the mailbox set the password and proved the factor.
+test('S053 the mailbox alone takes over no platform admin who has an app, codes by mail or not', async () => {
+  const one = await withEmail(auth, await withTotp(auth, await person(auth, 'admin')));
+  const { body } = await login(auth, one);
+  expect(body.methods).toEqual(['totp', 'recovery']);
+  const { challenge_token } = body;
+  expect((await auth.anonymous.post('/api/auth/challenge/code', { challenge_token })).body.code).toBe(
+    'auth.factor_not_found',
+  );
+  expect((await verify(auth, challenge_token, 'email', '123456')).body.code).toBe('auth.factor_not_found');
+  expect((await one.session.get('/api/auth/reauthenticate')).body.methods).toEqual(['totp', 'recovery']);
+  expect((await one.session.post('/api/auth/reauthenticate/code')).status).toBe(404);
+});
+
 const sidOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).sid;

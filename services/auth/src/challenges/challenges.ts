@@ -13,6 +13,7 @@ import type { Deps } from '../deps.ts';
 import { beginEmail, beginTotp, firstMethods } from '../factors/enrolment.ts';
 import { listFactors } from '../factors/factors.ts';
 import { EnrollableMethod, type Factor, FactorMethod } from '../factors/methods.ts';
+import { tellThrottled } from '../factors/proof.ts';
 import {
   type Challenge,
   deleteChallenge,
@@ -135,32 +136,46 @@ export async function endChallenge(tx: Tx, { id }: Challenge): Promise<void> {
   await deleteCodesBoundTo(tx, id);
 }
 
-/** What a user can prove; codes are mailed to a confirmed address only. */
-export function provable({ email_verified_at }: User, factors: readonly Factor[]): FactorMethod[] {
-  return factors.map(({ method }) => method).filter((method) => method !== 'email' || email_verified_at !== null);
+/**
+ * What a user can prove. Codes are mailed to a confirmed address only, and to a platform admin only as long as there is
+ * no app: a mailbox, which also sets passwords, must not be worth both factors of one.
+ */
+export function provable({ email_verified_at, role }: User, factors: readonly Factor[]): FactorMethod[] {
+  const methods = factors.map(({ method }) => method);
+  const mails = email_verified_at !== null && !(role === 'admin' && methods.includes('totp'));
+  return methods.filter((method) => method !== 'email' || mails);
 }
 
 /** Mails a code for a challenge; the former one is worthless from then on. */
 export function sendChallengeCode(deps: Deps, actor: Actor, token: string): Promise<{ expires_in: number }> {
+  let asked: Asked | undefined;
   return withChallenge(deps, actor, token, async (tx, { challenge, user, factors, owner }) => {
+    asked = { user, at: { challenge_id: challenge.id } };
     if (challenge.kind !== 'verify' || !provable(user, factors).includes('email'))
       throw new AppError('auth.factor_not_found', 'Codes by e-mail are not set up.');
     await sendCode(deps, tx, owner, user, { purpose: 'sign_in', bound_to: challenge.id });
     return { expires_in: secondsLeft(deps, challenge) };
-  });
+  }).catch((error) => tellThrottled(deps.pool, actor, asked, error));
+}
+
+interface Asked {
+  user: User;
+  at: { challenge_id: string };
 }
 
 /** Begins to set up the factor without which the sign-in does not end. */
 export function enrolInChallenge(deps: Deps, actor: Actor, token: string, method: EnrollableMethod) {
+  let asked: Asked | undefined;
   return withChallenge(deps, actor, token, async (tx, { challenge, user, owner }) => {
     if (challenge.kind !== 'enrol' || !firstMethods(user).includes(method))
       throw new AppError('auth.factor_not_found', 'This second factor cannot be set up here.');
     const at = { challenge_id: challenge.id };
+    asked = { user, at };
     const expires_in = secondsLeft(deps, challenge);
     if (method === 'totp') return { method, expires_in, ...(await beginTotp(deps, tx, user, at)) };
     await beginEmail(deps, tx, owner, user, at);
     return { method, expires_in };
-  });
+  }).catch((error) => tellThrottled(deps.pool, actor, asked, error));
 }
 
 const secondsLeft = ({ clock }: Pick<Deps, 'clock'>, { expires_at }: Challenge) =>

@@ -21,7 +21,7 @@ import {
 import type { EnrollableMethod, Factor } from './methods.ts';
 import { mailChange } from './notices.ts';
 import { markOwnSession } from './own-session.ts';
-import { countVerdict } from './proof.ts';
+import { countVerdict, tellThrottled } from './proof.ts';
 import { dropRecoveryCodes, replaceRecoveryCodes } from './recovery-codes.ts';
 import { deleteFactor, deleteFactorsOf, listFactors } from './store.ts';
 
@@ -66,7 +66,9 @@ export function setUpEmail(deps: Deps, actor: UserActor) {
       throw new AppError('auth.factor_required', 'A platform admin sets up an authenticator app first.');
     await beginEmail(deps, tx, actor, user, { session_id: actor.session_id });
     return { expires_in: CODE_LIFE_SECONDS };
-  });
+  }).catch((error) =>
+    tellThrottled(deps.pool, actor, { user: { id: actor.user_id }, at: { session_id: actor.session_id } }, error),
+  );
 }
 
 /** Ends an enrolment with the factor's first code; the session counts as opened with it from now on. */

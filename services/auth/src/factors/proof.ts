@@ -1,5 +1,5 @@
 import type { Actor } from '@gatehouse/kit/actor';
-import type { Tx } from '@gatehouse/kit/db';
+import type { Db, Tx } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import type { User } from '../accounts/accounts.ts';
@@ -75,15 +75,27 @@ export async function proveFactor(deps: Deps, tx: Tx, actor: Actor, user: User, 
   return verdict;
 }
 
+/** Records that no further code was mailed, by a statement of its own, and throws what stopped it. */
+export async function tellThrottled(
+  db: Db,
+  actor: Actor,
+  asked: { user: Pick<User, 'id'>; at: Asker } | undefined,
+  error: unknown,
+): Promise<never> {
+  if (asked && error instanceof AppError && error.code === 'rate_limited')
+    await tellRefused(db, actor, asked.user, { method: 'email', at: asked.at }, 'throttled');
+  throw error;
+}
+
 export function tellRefused(
-  tx: Tx,
+  db: Db,
   actor: Actor,
   user: Pick<User, 'id'>,
   { method, at }: { method: FactorMethod; at: Asker },
   reason: 'wrong_code' | 'throttled',
 ): Promise<void> {
   return publish(
-    tx,
+    db,
     actor,
     'auth.factor_refused.v1',
     { user_id: user.id, method, reason, ...at },

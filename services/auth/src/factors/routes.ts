@@ -91,7 +91,9 @@ function email(deps: Deps): Endpoint[] {
     endpoint({
       post: '/api/auth/factors/email',
       summary: 'Begin to set up codes by e-mail',
-      description: 'For a confirmed address. A platform admin sets up an authenticator app first.',
+      description:
+        'For a confirmed address. A platform admin sets up an authenticator app first, and is asked for that: a mailbox ' +
+        'also sets passwords.',
       permission: 'user',
       fresh: true,
       answers: { 202: Sent },

@@ -12,7 +12,7 @@ import { amrOf } from '../factors/amr.ts';
 import { listFactors } from '../factors/factors.ts';
 import type { Factor, FactorMethod } from '../factors/methods.ts';
 import { markOwnSession } from '../factors/own-session.ts';
-import { countVerdict, proveFactor } from '../factors/proof.ts';
+import { countVerdict, proveFactor, tellThrottled } from '../factors/proof.ts';
 import { accessTokenOf } from '../sessions/sessions.ts';
 import { type Entry, enterLogin, passLogin, tellLocked, withdrawLogin } from '../throttling/throttling.ts';
 
@@ -42,8 +42,10 @@ export function sendReauthenticationCode(deps: Deps, actor: UserActor): Promise<
       throw new AppError('auth.factor_not_found', 'Codes by e-mail are not set up.');
     await sendCode(deps, tx, actor, user, { purpose: 'reauthenticate', bound_to: actor.session_id });
     return { expires_in: CODE_LIFE_SECONDS };
-  });
+  }).catch((error) => tellThrottled(deps.pool, actor, askedBy(actor), error));
 }
+
+const askedBy = ({ user_id, session_id }: UserActor) => ({ user: { id: user_id }, at: { session_id } });
 
 /** Proves anew who the user of a session is, by everything that a sign-in would ask for on a device that nobody trusts. */
 export async function reauthenticate(deps: Deps, actor: UserActor, proofs: Proofs) {

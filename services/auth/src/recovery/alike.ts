@@ -1,6 +1,8 @@
 import type { Actor } from '@gatehouse/kit/actor';
 import { type Tx, transaction } from '@gatehouse/kit/db';
-import type { User } from '../accounts/accounts.ts';
+import { AppError } from '@gatehouse/kit/errors';
+import { publish } from '@gatehouse/kit/outbox';
+import { accountLabel, type User } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { mayMail, spendMailOf } from '../mails/mails.ts';
 import { anybody, rollBackTo, savepoint } from './store.ts';
@@ -11,6 +13,8 @@ export type Recipient = Pick<User, 'id' | 'email' | 'name' | 'confirm_by'>;
 interface Request {
   email: string;
   user: User | undefined;
+  /** What the log calls it. */
+  asked: 'auth.password_reset_requested.v1' | 'auth.confirmation_requested.v1';
 }
 
 /**
@@ -21,10 +25,20 @@ interface Request {
 export async function answerAllAlike(
   deps: Deps,
   actor: Actor,
-  { email, user }: Request,
+  { email, user, asked }: Request,
   work: (tx: Tx, recipient: Recipient) => Promise<void>,
 ): Promise<boolean> {
-  await spendMailOf(deps, actor);
+  await spendMailOf(deps, actor).catch(async (error) => {
+    if (error instanceof AppError && error.code === 'rate_limited')
+      await publish(
+        deps.pool,
+        actor,
+        asked,
+        { account: accountLabel(deps, email), sent: false },
+        { outcome: 'denied' },
+      );
+    throw error;
+  });
   const wanted = (await mayMail(deps, email)) && user !== undefined;
   return transaction(deps.pool, async (tx) => {
     const stand_in = await anybody(tx);

@@ -28,13 +28,18 @@ const LINK_LIFE_MS = 30 * 60_000;
 export async function requestReset(deps: Deps, actor: Actor, email: string): Promise<void> {
   const found = await findUserByEmail(deps.pool, email);
   const user = found?.status === 'active' ? found : undefined;
-  const sent = await answerAllAlike(deps, actor, { email, user }, (tx, recipient) =>
+  const asked = 'auth.password_reset_requested.v1';
+  const sent = await answerAllAlike(deps, actor, { email, user, asked }, (tx, recipient) =>
     mailResetLink(deps, tx, recipient),
-  );
+  ).catch((error) => {
+    if (error instanceof AppError && error.code === 'rate_limited')
+      deps.metrics.passwordResets.inc({ outcome: 'throttled' });
+    throw error;
+  });
   deps.metrics.passwordResets.inc({ outcome: 'requested' });
   const account = accountLabel(deps, email);
   const who = user ? { user_id: user.id } : {};
-  await publish(deps.pool, actor, 'auth.password_reset_requested.v1', { account, ...who, sent });
+  await publish(deps.pool, actor, asked, { account, ...who, sent });
 }
 
 /** Mails the one link that sets a new password; it proves the address as well. */

@@ -63,11 +63,12 @@ async function confirmAccount(deps: Deps, tx: Tx, token: string): Promise<User |
 export async function resendConfirmation(deps: Deps, actor: Actor, email: string): Promise<void> {
   const found = await findUserByEmail(deps.pool, email);
   const user = found?.status === 'active' && found.email_verified_at === null ? found : undefined;
-  const sent = await answerAllAlike(deps, actor, { email, user }, (tx, recipient) =>
+  const asked = 'auth.confirmation_requested.v1';
+  const sent = await answerAllAlike(deps, actor, { email, user, asked }, (tx, recipient) =>
     mailConfirmation(deps, tx, recipient),
   );
   const who = user ? { user_id: user.id } : {};
-  await publish(deps.pool, actor, 'auth.confirmation_requested.v1', {
+  await publish(deps.pool, actor, asked, {
     account: accountLabel(deps, email),
     ...who,
     sent,
