@@ -59,6 +59,8 @@ export async function restoreAccount(
 export async function closeOwnAccount(deps: Deps, actor: UserActor): Promise<{ deletion_due_at: Date }> {
   try {
     return await transaction(deps.pool, async (tx) => {
+      // All administrators in one order, as whoever acts on one of them does: otherwise each would wait for the other.
+      if (actor.role === 'admin') await hasOtherAdmin(tx, actor.user_id);
       const user = await lockOwnAccount(tx, actor);
       return { deletion_due_at: await closeAccount(deps, tx, actor, user, { by: 'user' }) };
     });

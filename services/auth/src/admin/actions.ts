@@ -7,6 +7,7 @@ import { publish } from '@gatehouse/kit/outbox';
 import { hasEnded, lockUser, type User } from '../accounts/accounts.ts';
 import { closeAccount, restoreAccount } from '../accounts/closing.ts';
 import { cancelCapabilities } from '../capabilities/capabilities.ts';
+import { cancelChallengesOf } from '../challenges/challenges.ts';
 import type { Deps } from '../deps.ts';
 import { dropTrustOf } from '../devices/devices.ts';
 import { cancelFactorsOf, listFactors } from '../factors/factors.ts';
@@ -90,6 +91,7 @@ export function changeRole(deps: Deps, actor: UserActor, { user_id, reason, role
     if (unproved) throw new AppError('conflict', 'The address is not confirmed yet.');
     await updateRole(tx, user.id, role, deps.clock());
     await endSessionsOf(deps, tx, actor, user.id, 'admin');
+    await cancelChallengesOf(tx, user.id);
     await dropTrustOf(tx, user.id);
     const data = { user_id: user.id, reason, old: { role: user.role }, new: { role } };
     await publish(tx, actor, 'auth.user_role_changed.v1', data, targetOf(user));
@@ -100,6 +102,8 @@ export function endSessions(deps: Deps, actor: UserActor, { user_id, reason }: C
   return change(deps, actor, { user_id, action: 'end_sessions' }, async ({ tx, user }) => {
     const sessions = (await findUserDetail(tx, user.id, deps.clock()))?.sessions ?? 0;
     await endSessionsOf(deps, tx, actor, user.id, 'admin');
+    // A sign-in that waits for its second factor would be a session a moment later.
+    await cancelChallengesOf(tx, user.id);
     const data = { user_id: user.id, reason, old: { sessions }, new: { sessions: 0 } };
     await publish(tx, actor, 'auth.user_sessions_ended.v1', data, targetOf(user));
   });
