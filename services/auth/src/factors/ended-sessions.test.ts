@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type AuthUnderTest, startAuth } from '../testing.ts';
-import { person, withEmail, withTotp } from './test-factors.ts';
+import { challenge, person, verify, withEmail, withTotp } from './test-factors.ts';
 
 let auth: AuthUnderTest;
 beforeAll(async () => {
@@ -27,4 +27,11 @@ describe('S032 a session that has ended', () => {
     expect({ status: answer.status, code: answer.body.code }).toEqual({ status: 401, code: 'auth.session_ended' });
     expect(await auth.rows('select * from auth.factors where user_id = $1 order by id', [one.id])).toEqual(before);
   });
+});
+
+test('S045 who ends all sessions ends the sign-ins that wait for a second factor too', async () => {
+  const one = await withTotp(auth, await person(auth));
+  const token = await challenge(auth, one);
+  expect((await one.session.delete('/api/auth/sessions')).status).toBe(204);
+  expect((await verify(auth, token, 'totp', one.code())).body.code).toBe('auth.challenge_refused');
 });

@@ -5,10 +5,11 @@ import { clearCookie } from '../cookies.ts';
 import type { Deps } from '../deps.ts';
 import { StoredTime } from '../time.ts';
 import { COOKIES_TOLD, presentedToken, withoutCookie, withTokens } from './cookie-mode.ts';
+import { endAllOwnSessions } from './end-all.ts';
 import { logoutByAny } from './logout.ts';
 import { notMe } from './not-me.ts';
 import { refresh } from './refresh.ts';
-import { listSessions, revokeAllSessions, revokeSession, Tokens } from './sessions.ts';
+import { listSessions, revokeSession, Tokens } from './sessions.ts';
 
 const Session = z.object({
   id: z.uuid(),
@@ -100,11 +101,11 @@ export function sessionRoutes(deps: Deps): Endpoint[] {
     endpoint({
       delete: '/api/auth/sessions',
       summary: 'End all your sessions, this one included',
-      description: 'Effective everywhere within a second.',
+      description: 'Effective everywhere within a second. Sign-ins that wait for a second factor end too.',
       permission: 'user',
       guests: true,
       answers: { 204: z.void() },
-      handle: ({ actor }) => revokeAllSessions(deps, actor),
+      handle: ({ actor }) => endAllOwnSessions(deps, actor),
     }),
     endpoint({
       delete: '/api/auth/sessions/:session_id',

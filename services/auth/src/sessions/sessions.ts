@@ -210,10 +210,6 @@ export function revokeSession(deps: SessionDeps, actor: UserActor, sessionId: st
   });
 }
 
-export function revokeAllSessions(deps: SessionDeps, actor: UserActor): Promise<void> {
-  return transaction(deps.pool, (tx) => endSessionsOf(deps, tx, actor, actor.user_id, 'user'));
-}
-
 /** Why a session may be ended from elsewhere. */
 export type ToldReason = Exclude<EndReason, 'logout' | 'refresh_reuse'>;
 
