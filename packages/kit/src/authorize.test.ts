@@ -65,6 +65,11 @@ describe('S054 an endpoint that asks for a fresh proof', () => {
     }
   });
 
+  test('S054 takes no trusted device for the second factor: whoever has it and the password proves the rest', () => {
+    expect(refusal(fresh, user({ amr: ['pwd', 'mfa'] }))?.code).toBe('auth.reauth_required');
+    expect(refusal(fresh, user({ amr: ['pwd', 'email', 'mfa'] }))).toBeUndefined();
+  });
+
   test('S054 does not care how it was given, unless it asks for a second factor as well', () => {
     expect(refusal(fresh, user({ amr: ['pwd'] }))).toBeUndefined();
     const both = asks({ fresh: true, secondFactor: true });

@@ -49,8 +49,10 @@ export function assertProved(
 ): void {
   if (secondFactor && !amr?.includes('mfa'))
     throw missing('auth.second_factor_required', undefined, SECOND_FACTOR_PROOF);
+  // A trusted device stands for the second factor when one signs in. What changes the account wants the factor itself.
+  const byTrust = amr?.includes('mfa') === true && !amr.includes('otp') && !amr.includes('email');
   const ageSeconds = Date.now() / 1000 - auth_time;
-  if (fresh && ageSeconds > FRESH_PROOF_SECONDS + CLOCK_TOLERANCE_SECONDS)
+  if (fresh && (byTrust || ageSeconds > FRESH_PROOF_SECONDS + CLOCK_TOLERANCE_SECONDS))
     throw missing(
       'auth.reauth_required',
       'Prove who you are at /api/auth/reauthenticate, then try again.',

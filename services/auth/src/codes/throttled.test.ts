@@ -11,7 +11,7 @@ afterAll(() => auth.close());
 const refusedTo = async (id: string) =>
   (await auth.events('auth.factor_refused.v1')).filter(({ data }) => data['user_id'] === id);
 
-// Seen to fail: a code that was not mailed any more left no row.
+// Without the record a code that was not mailed any more left no row.
 test('MFA: each code that is asked for beyond what is mailed is on record, wherever it is asked for', async () => {
   const one = await person(auth);
   for (let n = 0; n < 3; n++) expect((await one.session.post('/api/auth/factors/email')).status).toBe(202);

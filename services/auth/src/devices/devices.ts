@@ -16,7 +16,6 @@ import { deviceName } from './agents.ts';
 import {
   clearTrust,
   type Device,
-  deleteDevices,
   deleteOldestDevices,
   findDeviceId,
   findDevicesByTokens,
@@ -137,11 +136,6 @@ export async function trustDevice({ clock }: Pick<Deps, 'clock'>, tx: Tx, device
 /** From now on every device of the user asks for the second factor again. */
 export async function dropTrustOf(tx: Tx, userId: string): Promise<void> {
   await clearTrust(tx, userId);
-}
-
-/** Forgets every device of a user. */
-export function forgetDevicesOf(tx: Tx, userId: string): Promise<void> {
-  return deleteDevices(tx, userId);
 }
 
 /** Ends what a device may do; false when the user has no such one. */

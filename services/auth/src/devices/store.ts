@@ -109,10 +109,6 @@ export async function updateRevoked(tx: Tx, id: string, user_id: string, now: Da
   return updated === 1;
 }
 
-export async function deleteDevices(tx: Tx, user_id: string): Promise<void> {
-  await run(tx)`delete from auth.devices d where d.user_id = ${user_id}`;
-}
-
 const Listed = z.object({
   id: z.uuid(),
   name: z.string(),

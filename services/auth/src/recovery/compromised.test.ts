@@ -33,7 +33,7 @@ test('REC: a password that counts no more is not set again by the link that repl
   expect((await reset(one.email, NEW_PASSWORD)).status).toBe(204);
 });
 
-// Seen to fail: what was refused to a network left no row, and the metric of it stayed 0.
+// Without the record what was refused to a network left no row, and the metric of it stayed 0.
 test('S063 each request for a mail beyond the budget of the network is on record', async () => {
   const network = auth.as({ kind: 'anonymous' }, { 'x-forwarded-for': '198.51.100.9' });
   const refused = (type: string) => auth.events(type).then((all) => all.filter(({ outcome }) => outcome === 'denied'));
