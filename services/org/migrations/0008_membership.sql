@@ -210,20 +210,29 @@ begin
 end
 $$;
 
--- The organizations with other members that would be left without an owner if the user went.
+-- The organizations with other members that would be left without an owner if the user went. An owner whose account is
+-- closing or disabled leads nothing; of two owners who go at one instant the second waits and finds that it is the last.
 create function org.sole_owner_of(p_user_id uuid) returns setof uuid
-language sql stable security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set gatehouse.platform = 'on'
 as $$
-  select m.org_id
-  from org.members m
-  join org.organizations o on o.id = m.org_id and o.status <> 'deleted'
-  where m.user_id = p_user_id and m.role = 'owner'
-    and not exists (
-      select 1 from org.members x where x.org_id = m.org_id and x.user_id <> p_user_id and x.role = 'owner')
-    and exists (select 1 from org.members x where x.org_id = m.org_id and x.user_id <> p_user_id)
-  order by m.org_id
+begin
+  perform from org.organizations o
+  where o.id in (select m.org_id from org.members m where m.user_id = p_user_id and m.role = 'owner')
+  order by o.id for no key update;
+  return query
+    select m.org_id
+    from org.members m
+    join org.organizations o on o.id = m.org_id and o.status <> 'deleted'
+    where m.user_id = p_user_id and m.role = 'owner'
+      and not exists (
+        select 1 from org.members x
+        where x.org_id = m.org_id and x.user_id <> p_user_id and x.role = 'owner'
+          and auth.platform_role_of(x.user_id) is not null)
+      and exists (select 1 from org.members x where x.org_id = m.org_id and x.user_id <> p_user_id)
+    order by m.org_id;
+end
 $$;
 
 -- An event that no request caused: the row that kit's publish would write.
@@ -238,7 +247,7 @@ as $$
 $$;
 
 -- Takes a user whose account is deleted out of every organization. Where no other owner is left, the admin who has been
--- there longest inherits; where there is none either, the organization is deleted, which a platform admin can undo.
+-- there longest inherits, one whose account is in use before one who was shut out; where there is none either, the organization is deleted, which a platform admin can undo.
 -- auth asks sole_owner_of before, so that is for what changed since. Invitations to the address end as well: nothing
 -- of them comes alive when somebody else registers it. Call it before the account loses its address.
 create function org.forget_user(p_user_id uuid, p_now timestamptz default clock_timestamp()) returns void
@@ -264,7 +273,8 @@ begin
     continue when v_org.status = 'deleted'
       or exists (select 1 from org.members m where m.org_id = v_org.id and m.role = 'owner');
     select m.user_id into v_heir from org.members m
-    where m.org_id = v_org.id and m.role = 'admin' order by m.joined_at, m.user_id limit 1;
+    where m.org_id = v_org.id and m.role = 'admin'
+    order by auth.platform_role_of(m.user_id) is null, m.joined_at, m.user_id limit 1;
     if v_heir is not null then
       update org.members m set role = 'owner' where m.org_id = v_org.id and m.user_id = v_heir;
       perform org.tell('org.member_role_changed.v1', v_org.id, 'user', v_heir, jsonb_build_object(

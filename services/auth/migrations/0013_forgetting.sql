@@ -1,24 +1,26 @@
 -- expand
--- Who registers openly visits as a guest until somebody proves the address, whether or not it has an account: a row of
--- its own beside that account or claim, which never becomes one. email is a placeholder that nobody can type;
--- registered_email is what was registered, and what the guest is shown. password_tag: 16 bits of a keyed hash of the
--- password, by which a sign-in knows which guest's hash to verify. confirm_by: when the visit ends.
-alter table auth.users
-  add column registered_email text,
-  add column password_tag integer,
-  add constraint users_visitor_is_guest check (
-    registered_email is null or (role = 'guest' and confirm_by is not null and email_verified_at is null));
--- Serves the guests of an address as well as addresses by their beginning.
-create index users_by_registered_email on auth.users (registered_email text_pattern_ops)
-  where registered_email is not null;
-grant update (password_tag) on auth.users to gatehouse_auth;
+-- Removes everything that belongs to a user: the rows of whatever table refers to the account, so that a table which is
+-- added later is not forgotten.
+create function auth.delete_belongings(p_user_id uuid) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_reference record;
+begin
+  for v_reference in
+    select c.conrelid::regclass as referring, a.attname as field
+    from pg_constraint c
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+    where c.contype = 'f' and c.confrelid = 'auth.users'::regclass and cardinality(c.conkey) = 1
+    order by c.conrelid::regclass::text
+  loop
+    execute format('delete from %s where %I = $1', v_reference.referring, v_reference.field) using p_user_id;
+  end loop;
+end
+$$;
 
--- What is deleted with a visit, ended sessions too, is found without reading everybody's.
-create index sessions_by_user on auth.sessions (user_id);
-create index devices_by_user on auth.devices (user_id);
-
--- As before, and nothing of a visit is left.
-create or replace function auth.forget_account(p_user_id uuid, p_now timestamptz) returns void
+-- Deletes an account for good: its row stays for the record, with nothing in it that tells whose it was, and its address
+-- is free. Nothing of it is left that could come alive when somebody registers the address again.
+create function auth.forget_account(p_user_id uuid, p_now timestamptz) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform org.forget_user(p_user_id, p_now);
@@ -36,8 +38,9 @@ begin
 end
 $$;
 
--- As before; visits go when their time is over, whatever has become of them.
-create or replace function auth.cleanup_accounts(p_now timestamptz) returns integer
+-- Accounts whose time for second thoughts is over, and registrations that nobody confirmed. One that cannot be deleted
+-- now does not keep the others; the next run tries again.
+create function auth.cleanup_accounts(p_now timestamptz) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_user record;
@@ -71,3 +74,7 @@ begin
   return v_total;
 end
 $$;
+
+revoke all on function auth.delete_belongings(uuid), auth.forget_account(uuid, timestamptz),
+  auth.cleanup_accounts(timestamptz) from public;
+grant execute on function auth.cleanup_accounts(timestamptz) to gatehouse_worker;
