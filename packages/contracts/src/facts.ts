@@ -45,6 +45,20 @@ export type ApiKeyFact = z.infer<typeof ApiKeyFact>;
 export const GuardFact = z.object({ org: OrgFact.nullable(), member: MemberFact.nullable() });
 export type GuardFact = z.infer<typeof GuardFact>;
 
+/** How many facts the gateway may ask an owner for at once. */
+export const FACTS_ASKED_MAX = 500;
+
+/** Answer of auth for many sessions, by id; null: there is no such session. */
+export const SessionFacts = z.object({ sessions: z.record(z.string(), SessionFact.nullable()) });
+export type SessionFacts = z.infer<typeof SessionFacts>;
+
+/** Answer of org's guard for many, by `guardKey`. */
+export const GuardFacts = z.object({ guards: z.record(z.string(), GuardFact) });
+export type GuardFacts = z.infer<typeof GuardFacts>;
+
+/** Who in which organization, as a key of `GuardFacts`. */
+export const guardKey = (orgId: string, userId: string) => `${orgId}:${userId}`;
+
 /** Redis keys of the facts. Only the owner of a fact writes them; Postgres stays the truth. */
 export const factKey = {
   session: (sessionId: string) => `fact:session:${sessionId}`,

@@ -3,7 +3,10 @@ import type { Redis } from './redis.ts';
 
 // Longer than any transaction may last (statement timeout 5 s, a handful of statements).
 const TOMBSTONE_SECONDS = 15;
+// At most as long as a tombstone; and up to the spread shorter, so that what was filled at one instant does not expire
+// at one instant, when everyone who wants it would come to its owner at once.
 const FACT_SECONDS = 15;
+const SPREAD_SECONDS = 5;
 const RETRY_MS = 100;
 
 export interface Facts {
@@ -11,6 +14,8 @@ export interface Facts {
   read(keys: string[]): Promise<(string | undefined)[]>;
   /** Caches what Postgres says, unless the fact was changed a moment ago. Never throws. */
   fill(key: string, value: unknown): Promise<void>;
+  /** The same for many, in one trip. */
+  fillAll(entries: readonly (readonly [key: string, value: unknown])[]): Promise<void>;
   /** Forgets facts. Called in the transaction that changes them, before it commits. Never throws. */
   invalidate(...keys: string[]): Promise<void>;
 }
@@ -63,15 +68,20 @@ export function createFacts(redis: Redis, log: Logger): Facts {
     for (const key of keys) owed.set(key, performance.now() + FACT_SECONDS * 1000);
   }
 
+  async function fillAll(entries: readonly (readonly [key: string, value: unknown])[]): Promise<void> {
+    const pipeline = redis.pipeline();
+    for (const [key, value] of entries) pipeline.set(key, JSON.stringify(value), 'PX', msToLive(), 'NX');
+    await pipeline.exec().catch(() => undefined);
+  }
+
   return {
     async read(keys) {
       if (performance.now() < trustedFrom) return keys.map(() => undefined);
       const values = await redis.mget(keys);
       return values.map((value) => value || undefined);
     },
-    async fill(key, value) {
-      await redis.set(key, JSON.stringify(value), 'EX', FACT_SECONDS, 'NX').catch(() => undefined);
-    },
+    fill: (key, value) => fillAll([[key, value]]),
+    fillAll,
     async invalidate(...keys) {
       await bury(keys).catch((error) => {
         log.warn('a cached fact could not be invalidated yet', errorFields(error));
@@ -79,4 +89,8 @@ export function createFacts(redis: Redis, log: Logger): Facts {
       });
     },
   };
+}
+
+function msToLive(): number {
+  return Math.round((FACT_SECONDS - Math.random() * SPREAD_SECONDS) * 1000);
 }

@@ -12,7 +12,6 @@ import { z } from 'zod';
 import type { User } from '../accounts/accounts.ts';
 import type { Deps } from '../deps.ts';
 import { deviceName } from '../devices/agents.ts';
-import { secondFactorRequired } from '../sign-in/policy.ts';
 import { signAccessToken } from '../tokens/access-tokens.ts';
 import {
   decodeRefreshToken,
@@ -26,6 +25,7 @@ import {
   endDeviceSessions,
   endOldestSessions,
   endSession,
+  findLives,
   findSession,
   insertSession,
   type Limits,
@@ -258,16 +258,14 @@ async function tellEnded({ facts }: Pick<EndDeps, 'facts'>, tx: Tx, actor: Actor
   if (ended.length > 0) await facts.invalidate(...ended.map(factKey.session));
 }
 
-/** What the gateway asks of a session: whose it is, and whether it lives. */
-export async function sessionFact(deps: Pick<Deps, 'config' | 'pool' | 'clock' | 'facts'>, sessionId: string) {
-  const { pool, clock, facts } = deps;
-  const session = await findSession(pool, sessionId);
-  if (!session) throw new AppError('auth.session_not_found', 'There is no such session.');
-  const { id: session_id, user_id, role } = session;
-  const active = isLive(deps, session, clock());
-  const fact = { session_id, user_id, active, role, second_factor_required: secondFactorRequired(deps.config, role) };
-  await facts.fill(factKey.session(sessionId), fact);
-  return fact;
+/** Whose these sessions are and whether they live, in no order; those that there are not are not among them. */
+export async function livesOf(deps: Pick<Deps, 'config' | 'pool' | 'clock'>, sessionIds: readonly string[]) {
+  const found = await findLives(deps.pool, sessionIds);
+  const now = deps.clock();
+  return found.map((session) => {
+    const { id: session_id, user_id, role } = session;
+    return { session_id, user_id, role, active: isLive(deps, session, now) };
+  });
 }
 
 /**
@@ -289,7 +287,9 @@ function earlier(time: Date, otherMs: number): Date {
   return time.getTime() <= otherMs ? time : new Date(otherMs);
 }
 
-export function isLive(deps: Pick<Deps, 'config'>, session: SessionState, now: Date): boolean {
+type Life = Times & Pick<SessionState, 'user_status' | 'ended_at'>;
+
+export function isLive(deps: Pick<Deps, 'config'>, session: Life, now: Date): boolean {
   const { expires_at, idle_expires_at } = withinLimits(deps, session);
   return session.ended_at === null && session.user_status === 'active' && expires_at > now && idle_expires_at > now;
 }

@@ -99,6 +99,28 @@ export function findSession(db: Db, sessionId: string): Promise<SessionState | u
     where s.id = ${sessionId}`;
 }
 
+const Life = State.pick({
+  id: true,
+  user_id: true,
+  role: true,
+  user_status: true,
+  created_at: true,
+  last_used_at: true,
+  idle_expires_at: true,
+  expires_at: true,
+  ended_at: true,
+});
+
+/** What tells whose these sessions are and whether they live, in no order. */
+export function findLives(db: Db, sessionIds: readonly string[]) {
+  return many(db, Life)`
+    select s.id, s.user_id, u.role, u.status as user_status, s.created_at, s.last_used_at, s.idle_expires_at,
+      s.expires_at, s.ended_at
+    from auth.sessions s
+    join auth.users u on u.id = s.user_id
+    where s.id = any(${sessionIds}::uuid[])`;
+}
+
 export interface Limits {
   idleMs: number;
   absoluteMs: number;

@@ -1,26 +1,43 @@
-import { type ApiKeyFact, factKey, type GuardFact, type OrgFact } from '@gatehouse/contracts/facts';
+import {
+  type ApiKeyFact,
+  factKey,
+  type GuardFact,
+  type GuardFacts,
+  guardKey,
+  type MemberFact,
+  type OrgFact,
+} from '@gatehouse/contracts/facts';
 import { AppError } from '@gatehouse/kit/errors';
 import { errorFields } from '@gatehouse/kit/log';
 import { touchKey } from '../api-keys/api-keys.ts';
 import { keyFact } from '../api-keys/fact.ts';
 import type { Deps } from '../deps.ts';
-import { findGuard, findKeyByHash, type Key } from './store.ts';
+import { findGuards, findKeyByHash, type Key, type Pair } from './store.ts';
 
 const TOUCH_EVERY_MS = 60_000;
+const NOTHING: GuardFact = { org: null, member: null };
 
 /** Whether the organization is there and what the user is in it; cached for the gateway's next questions. */
-export async function getGuard({ pool, facts }: Deps, orgId: string, userId: string): Promise<GuardFact> {
-  const row = await findGuard(pool, orgId, userId);
-  if (!row) return { org: null, member: null };
-  const { role, ...state } = row;
-  const org: OrgFact = { id: orgId, ...state };
-  // A membership that is not there is not cached: auth admits users by a door that knows nothing of the cache.
-  const member = role ? { role } : null;
-  await Promise.all([
-    facts.fill(factKey.org(orgId), org),
-    member ? facts.fill(factKey.member(orgId, userId), member) : undefined,
-  ]);
-  return { org, member };
+export async function getGuard(deps: Deps, pair: Pair): Promise<GuardFact> {
+  const { guards } = await getGuards(deps, [pair]);
+  return guards[guardKey(pair.org_id, pair.user_id)] ?? NOTHING;
+}
+
+/** The same for many, in one statement and one trip to the cache. */
+export async function getGuards({ pool, facts }: Deps, pairs: readonly Pair[]): Promise<GuardFacts> {
+  const guards: GuardFacts['guards'] = {};
+  for (const { org_id, user_id } of pairs) guards[guardKey(org_id, user_id)] = NOTHING;
+  const cached = new Map<string, OrgFact | MemberFact>();
+  for (const { org_id, user_id, role, ...state } of await findGuards(pool, pairs)) {
+    const org: OrgFact = { id: org_id, ...state };
+    const member = role ? { role } : null;
+    guards[guardKey(org_id, user_id)] = { org, member };
+    cached.set(factKey.org(org_id), org);
+    // A membership that is not there is not cached: auth admits users by a door that knows nothing of the cache.
+    if (member) cached.set(factKey.member(org_id, user_id), member);
+  }
+  await facts.fillAll([...cached]);
+  return { guards };
 }
 
 /** What a key may do, and whether it and its organization are alive. */

@@ -1,14 +1,28 @@
 import { KeyRule, OrgFact } from '@gatehouse/contracts/facts';
 import { OrgRole } from '@gatehouse/contracts/permissions';
-import { type Db, maybe } from '@gatehouse/kit/db';
+import { type Db, many, maybe } from '@gatehouse/kit/db';
 import { z } from 'zod';
 
-const Guard = OrgFact.omit({ id: true }).extend({ role: OrgRole.nullable() });
+const Guard = OrgFact.omit({ id: true }).extend({
+  org_id: z.uuid(),
+  user_id: z.uuid(),
+  role: OrgRole.nullable(),
+});
 
-export function findGuard(db: Db, orgId: string, userId: string) {
-  return maybe(db, Guard)`
-    select g.status, g.plan, g.role, g.second_factor_required, g.session_max_seconds
-    from org.find_guard(${orgId}, ${userId}) g`;
+/** Who is asked about, and in which organization. */
+export interface Pair {
+  org_id: string;
+  user_id: string;
+}
+
+/** A row for every pair whose organization there is. */
+export function findGuards(db: Db, pairs: readonly Pair[]) {
+  const orgIds = pairs.map(({ org_id }) => org_id);
+  const userIds = pairs.map(({ user_id }) => user_id);
+  return many(db, Guard)`
+    select p.org_id, p.user_id, g.status, g.plan, g.role, g.second_factor_required, g.session_max_seconds
+    from unnest(${orgIds}::uuid[], ${userIds}::uuid[]) p(org_id, user_id)
+    cross join lateral org.find_guard(p.org_id, p.user_id) g`;
 }
 
 const Key = z.object({
