@@ -22,7 +22,7 @@ export const ENROLMENT_LIFE_SECONDS = 900;
 export async function beginTotp(deps: Deps, tx: Tx, user: User, at: Asker) {
   const id = newId();
   const now = deps.clock();
-  const seed = newSeed(deps, user.email);
+  const seed = await newSeed(deps, user.email);
   await replacePending(tx, {
     id,
     user_id: user.id,
@@ -93,7 +93,7 @@ export function suffices({ role }: Pick<User, 'role'>, factors: readonly Pick<Fa
 async function takeFirstTotp(deps: Deps, tx: Tx, user: User, at: Asker, code: string): Promise<boolean> {
   const now = deps.clock();
   const seed = await findPendingSeed(tx, { user_id: user.id, method: 'totp', bound_to: idOf(at) }, now);
-  const step = seed && judgeTotp(deps, seed, user.id, code);
+  const step = seed && (await judgeTotp(deps, seed, user.id, code));
   if (!seed || step === undefined) return false;
   // A new app takes the place of the one before.
   await deleteFactor(tx, user.id, 'totp');

@@ -1,8 +1,6 @@
 import { open, reseal, seal } from '@gatehouse/kit/crypto';
 import type { Tx } from '@gatehouse/kit/db';
 import { errorFields } from '@gatehouse/kit/log';
-import { generateSecret, generateURI, verifySync } from 'otplib';
-import encodeQR from 'qr';
 import type { Deps } from '../deps.ts';
 import { lockSeed, type Seed, updateSealed, updateStep } from './store.ts';
 
@@ -11,8 +9,13 @@ type SeedDeps = Pick<Deps, 'secrets' | 'log' | 'clock'>;
 const STEP_SECONDS = 30;
 const SEED_BYTES = 20;
 
+// Loaded with the first factor: the two bring nine MiB with them.
+const loadOtplib = () => import('otplib');
+const loadQr = () => import('qr');
+
 /** What an authenticator app is set up with. */
-export function newSeed({ config }: Pick<Deps, 'config'>, email: string) {
+export async function newSeed({ config }: Pick<Deps, 'config'>, email: string) {
+  const [{ generateSecret, generateURI }, { default: encodeQR }] = await Promise.all([loadOtplib(), loadQr()]);
   const secret = generateSecret({ length: SEED_BYTES });
   const issuer = `Gatehouse ${new URL(config.PUBLIC_URL).hostname}`;
   const otpauth_uri = generateURI({ issuer, label: email, secret });
@@ -27,10 +30,11 @@ export function sealSeed({ secrets }: Pick<Deps, 'secrets'>, secret: string, id:
  * The time step of a code (RFC 6238: SHA-1, six digits, 30 s, one step to either side), or undefined when it is wrong or
  * not later than the last one that was taken.
  */
-export function judgeTotp(deps: SeedDeps, seed: Seed, userId: string, code: string): number | undefined {
+export async function judgeTotp(deps: SeedDeps, seed: Seed, userId: string, code: string): Promise<number | undefined> {
   if (!/^\d{6}$/.test(code)) return undefined;
   const secret = openSeed(deps, seed, userId);
   if (secret === undefined) return undefined;
+  const { verifySync } = await loadOtplib();
   const epoch = Math.floor(deps.clock().getTime() / 1000);
   const verified = verifySync({ secret, token: code, epoch, period: STEP_SECONDS, epochTolerance: STEP_SECONDS });
   if (!verified.valid || !('timeStep' in verified)) return undefined;
@@ -40,7 +44,7 @@ export function judgeTotp(deps: SeedDeps, seed: Seed, userId: string, code: stri
 /** Judges a code of a user's app and uses it up when it is right. */
 export async function takeTotp(deps: SeedDeps, tx: Tx, userId: string, code: string): Promise<boolean> {
   const seed = await lockSeed(tx, userId);
-  const step = seed && judgeTotp(deps, seed, userId, code);
+  const step = seed && (await judgeTotp(deps, seed, userId, code));
   if (!seed || step === undefined) return false;
   await updateStep(tx, seed.id, step);
   const resealed = reseal(deps.secrets.factors, seed.secret_sealed, seedAad(seed.id, userId));
