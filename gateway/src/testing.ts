@@ -1,8 +1,9 @@
 import { generateKeyPairSync, type KeyObject, randomBytes, randomUUID, sign } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { connect, type Server as NetServer, type Socket } from 'node:net';
+import { json } from 'node:stream/consumers';
 import { apiKeyChecksum } from '@gatehouse/contracts/api-keys';
-import { type ApiKeyFact, type MemberFact, OrgFact, type SessionFact } from '@gatehouse/contracts/facts';
+import { type ApiKeyFact, guardKey, type MemberFact, OrgFact, type SessionFact } from '@gatehouse/contracts/facts';
 import {
   ACCESS_TOKEN_TYPE,
   type AuthenticationMethod,
@@ -102,31 +103,63 @@ export interface Owned {
   keys: Map<string, ApiKeyFact>;
   jwks: object[];
   jwksFetches: number;
-  /** Every path that was asked for. */
+  /** Every path that was asked for; of a batch, the paths that ask for the same singly. */
   asked: string[];
+  /** How many questions each batch had. */
+  batches: number[];
   /** Answers 500 to everything while set. */
   broken: boolean;
+  /** Knows no batches, as the release before. */
+  older: boolean;
 }
 
 function ownersAnswer(owned: Owned, verify: (token: string | undefined) => Identity): RequestListener {
   return (req, res) => {
     const url = req.url ?? '';
-    owned.asked.push(url);
+    if (req.method !== 'POST') owned.asked.push(url);
     const send = (status: number, body?: unknown) =>
       res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? {}));
     if (owned.broken) return send(500);
     if (verify(req.headers[IDENTITY_HEADER] as string).kind !== 'service') return send(404);
+    if (req.method === 'POST') {
+      if (owned.older) return send(404);
+      return void json(req).then((question) => send(200, batchAnswer(owned, question as Batch)));
+    }
     const [, , kind = '', a = '', b = ''] = url.split('/');
     if (kind === 'jwks') {
       owned.jwksFetches += 1;
       return send(200, { keys: owned.jwks });
     }
-    if (kind === 'guard')
-      return send(200, { org: owned.orgs.get(a) ?? null, member: owned.members.get(`${a} ${b}`) ?? null });
+    if (kind === 'guard') return send(200, guardAnswer(owned, a, b));
     const fact = kind === 'sessions' ? owned.sessions.get(a) : owned.keys.get(a);
     return fact ? send(200, fact) : send(404);
   };
 }
+
+interface Batch {
+  session_ids?: string[];
+  pairs?: { org_id: string; user_id: string }[];
+}
+
+function batchAnswer(owned: Owned, { session_ids = [], pairs = [] }: Batch): object {
+  const paths = [
+    ...session_ids.map((id) => `/internal/sessions/${id}`),
+    ...pairs.map(({ org_id, user_id }) => `/internal/guard/${org_id}/${user_id}`),
+  ];
+  owned.asked.push(...paths);
+  owned.batches.push(paths.length);
+  return {
+    sessions: Object.fromEntries(session_ids.map((id) => [id, owned.sessions.get(id) ?? null])),
+    guards: Object.fromEntries(
+      pairs.map(({ org_id, user_id }) => [guardKey(org_id, user_id), guardAnswer(owned, org_id, user_id)]),
+    ),
+  };
+}
+
+const guardAnswer = (owned: Owned, orgId: string, userId: string): object => ({
+  org: owned.orgs.get(orgId) ?? null,
+  member: owned.members.get(`${orgId} ${userId}`) ?? null,
+});
 
 const accessPair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 export const accessKey = accessPair.privateKey;
@@ -230,6 +263,8 @@ export async function testHouse() {
     jwksFetches: 0,
     asked: [],
     broken: false,
+    batches: [],
+    older: false,
   };
   const forAuth = createVerifier(publicKeys, 'auth');
   const forOrg = createVerifier(publicKeys, 'org');

@@ -1,13 +1,19 @@
-import { ApiKeyFact, GuardFact, SessionFact } from '@gatehouse/contracts/facts';
+import { ApiKeyFact, GuardFact, guardKey, SessionFact } from '@gatehouse/contracts/facts';
 import { IDENTITY_HEADER } from '@gatehouse/contracts/identity';
 import type { ServiceName } from '@gatehouse/contracts/routes';
 import type { IdentitySigner } from '@gatehouse/kit/identity';
 import { Pool } from 'undici';
 import type { z } from 'zod';
+import { ANSWER_MS, createBatches, type Outcome } from './batches.ts';
 
 const CONNECTIONS = 16;
-const TIMEOUT_MS = 2_000;
 const IDENTITY_REUSED_MS = 30_000;
+// What every owner takes for an id, in the one spelling that it answers with. What a client names as an organization
+// may look like one and be none.
+const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+/** How an owner of an older release says that it has no such endpoint, or any owner that it takes no such question. */
+const NOT_TAKEN = [400, 404, 405, 413];
+const NOTHING: GuardFact = { org: null, member: null };
 
 interface Options {
   signer: IdentitySigner;
@@ -19,17 +25,41 @@ interface Options {
 export function createOwners({ signer, authUrl, orgUrl }: Options) {
   const auth = createAsker('auth', authUrl, signer);
   const org = createAsker('org', orgUrl, signer);
+  const sessions = createBatches({
+    askOne: (sessionId: string) => auth.ask(`/internal/sessions/${sessionId}`, SessionFact),
+    async askAll(session_ids, timeoutMs) {
+      const answer = await auth.askMany('/internal/sessions', { session_ids }, timeoutMs);
+      return answer && session_ids.map((id) => outcomeOf(SessionFact.nullable(), answer, 'sessions', id));
+    },
+    fits: (sessionId) => ID.test(sessionId),
+    now: () => performance.now(),
+  });
+  const guards = createBatches({
+    askOne: async ({ org_id, user_id }: Pair) =>
+      (await org.ask(`/internal/guard/${org_id}/${user_id}`, GuardFact)) ?? NOTHING,
+    async askAll(pairs, timeoutMs) {
+      const answer = await org.askMany('/internal/guard', { pairs }, timeoutMs);
+      return (
+        answer && pairs.map(({ org_id, user_id }) => outcomeOf(GuardFact, answer, 'guards', guardKey(org_id, user_id)))
+      );
+    },
+    fits: ({ org_id, user_id }) => ID.test(org_id) && ID.test(user_id),
+    now: () => performance.now(),
+  });
   return {
-    session: (sessionId: string) => auth.ask(`/internal/sessions/${sessionId}`, SessionFact),
+    session: sessions,
+    guard: (org_id: string, user_id: string): Promise<GuardFact> => guards({ org_id, user_id }),
     /** `address` is where the key is used from, for the note of its last use. */
     apiKey: (hash: string, address: string) =>
       org.ask(`/internal/api-keys/${hash}`, ApiKeyFact, { 'x-forwarded-for': address }),
-    async guard(orgId: string, userId: string): Promise<GuardFact> {
-      return (await org.ask(`/internal/guard/${orgId}/${userId}`, GuardFact)) ?? { org: null, member: null };
-    },
     jwks: () => auth.askJson('/internal/jwks'),
     close: () => Promise.all([auth.close(), org.close()]),
   };
+}
+
+interface Pair {
+  org_id: string;
+  user_id: string;
 }
 
 export type Owners = Pick<ReturnType<typeof createOwners>, 'session' | 'apiKey' | 'guard'>;
@@ -37,9 +67,9 @@ export type Owners = Pick<ReturnType<typeof createOwners>, 'session' | 'apiKey' 
 function createAsker(service: ServiceName, url: string, signer: IdentitySigner) {
   const pool = new Pool(url, {
     connections: CONNECTIONS,
-    connectTimeout: TIMEOUT_MS,
-    headersTimeout: TIMEOUT_MS,
-    bodyTimeout: TIMEOUT_MS,
+    connectTimeout: ANSWER_MS,
+    headersTimeout: ANSWER_MS,
+    bodyTimeout: ANSWER_MS,
   });
   let identity = '';
   let mintedAt = Number.NEGATIVE_INFINITY;
@@ -54,13 +84,18 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
 
   async function request(
     path: string,
-    headers: Record<string, string> = {},
+    {
+      headers = {},
+      body,
+      timeoutMs = ANSWER_MS,
+    }: { headers?: Record<string, string>; body?: object; timeoutMs?: number } = {},
   ): Promise<{ status: number; body: unknown }> {
     const answer = await pool.request({
       path,
-      method: 'GET',
-      headers: { ...headers, [IDENTITY_HEADER]: ownIdentity() },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      method: body ? 'POST' : 'GET',
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }), [IDENTITY_HEADER]: ownIdentity() },
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body && { body: JSON.stringify(body) }),
     });
     const text = await answer.body.text();
     return { status: answer.statusCode, body: answer.statusCode === 200 ? JSON.parse(text) : undefined };
@@ -80,11 +115,25 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
       schema: S,
       headers?: Record<string, string>,
     ): Promise<z.output<S> | null> {
-      const { status, body } = await request(path, headers);
+      const { status, body } = await request(path, headers && { headers });
       if (status === 404) return null;
       if (status !== 200) throw new Error(`${service} answered ${status}`);
       return schema.parse(body);
     },
+    /** As it came, for `outcomeOf`; undefined when the owner takes no such question. */
+    async askMany(path: string, question: object, timeoutMs: number): Promise<object | undefined> {
+      const { status, body } = await request(path, { body: question, timeoutMs });
+      if (NOT_TAKEN.includes(status)) return undefined;
+      if (status !== 200 || typeof body !== 'object' || body === null) throw new Error(`${service} answered ${status}`);
+      return body;
+    },
     close: () => pool.close(),
   };
+}
+
+/** What a batch's answer says to one question. One that it does not answer well leaves the others as they are. */
+function outcomeOf<S extends z.ZodType>(schema: S, answer: object, field: string, id: string): Outcome<z.output<S>> {
+  const entries = (answer as Record<string, Record<string, unknown> | undefined>)[field];
+  const { success, data, error } = schema.safeParse(entries?.[id]);
+  return success ? { value: data } : { error };
 }
