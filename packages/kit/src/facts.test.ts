@@ -41,6 +41,30 @@ test('S031 a changed fact leaves a tombstone that no late reader fills', async (
   expect(await facts.read([KEY])).toEqual([undefined]);
 });
 
+test('S031 of many facts, those that were changed a moment ago are not filled', async () => {
+  const { facts } = await connected();
+  await facts.invalidate('fact:changed');
+  await facts.fillAll([
+    ['fact:changed', ALIVE],
+    ['fact:other', ALIVE],
+  ]);
+  expect(await facts.read(['fact:changed', 'fact:other'])).toEqual([undefined, JSON.stringify(ALIVE)]);
+});
+
+// Longer than a tombstone, a fact could come from before a change and outlive what forbids it.
+test('S031 what is filled at one instant lives for ten to fifteen seconds, not all as long, and no tombstone is shorter', async () => {
+  const { connection, facts } = await connected();
+  const keys = Array.from({ length: 500 }, (_, i) => `fact:${i}`);
+  await facts.fillAll(keys.map((key) => [key, ALIVE]));
+  await facts.invalidate('fact:buried');
+  const times = await Promise.all(keys.map((key) => connection.pttl(key)));
+
+  expect(Math.max(...times)).toBeLessThanOrEqual(15_000);
+  expect(Math.min(...times)).toBeGreaterThan(9_000);
+  expect(new Set(times.map((time) => Math.floor(time / 1_000))).size).toBeGreaterThanOrEqual(5);
+  expect(await connection.pttl('fact:buried')).toBeGreaterThanOrEqual(14_500);
+});
+
 // Only the owner's connection is gone: whoever still reads from Redis must not go by what it holds for long.
 test('F22 a fact that changed while its owner could not reach Redis is forgotten there as soon as it can', async () => {
   const { connection, facts } = await connected();

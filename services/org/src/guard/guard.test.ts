@@ -1,4 +1,4 @@
-import { GuardFact } from '@gatehouse/contracts/facts';
+import { GuardFact, GuardFacts, guardKey } from '@gatehouse/contracts/facts';
 import { newId } from '@gatehouse/kit/ids';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startOrg, type TestOrg } from '../testing.ts';
@@ -31,6 +31,49 @@ test('an unknown organization is null, and so is the membership of a stranger, w
   expect((await guard(newId(), stranger)).body).toEqual({ org: null, member: null });
   expect((await guard(acme.id, stranger)).body).toMatchObject({ org: { id: acme.id }, member: null });
   expect(await org.redis.client.exists(`fact:member:${acme.id}:${stranger}`)).toBe(0);
+});
+
+test('many are answered at once, each as alone, and cached for ten to fifteen seconds', async () => {
+  const [acme, other] = [await org.found(), await org.found()];
+  const [stranger, nowhere] = [newId(), newId()];
+  const pairs = [
+    ...Object.values(acme.members).map((user_id) => ({ org_id: acme.id, user_id })),
+    { org_id: other.id, user_id: other.members.owner },
+    { org_id: other.id, user_id: acme.members.owner },
+    { org_id: other.id, user_id: stranger },
+    { org_id: nowhere, user_id: stranger },
+    // The same twice.
+    { org_id: other.id, user_id: other.members.owner },
+  ];
+
+  const { status, body } = await org.gateway().post('/internal/guard', { pairs });
+
+  expect(status).toBe(200);
+  const { guards } = GuardFacts.parse(body);
+  expect(Object.keys(guards).sort()).toEqual(
+    [...new Set(pairs.map(({ org_id, user_id }) => guardKey(org_id, user_id)))].sort(),
+  );
+  const strangerKeys = [`fact:member:${other.id}:${stranger}`, `fact:org:${nowhere}`];
+  expect(await org.redis.client.exists(...strangerKeys)).toBe(0);
+  const left = await org.redis.client.pttl(`fact:member:${acme.id}:${acme.members.viewer}`);
+  expect(left).toBeGreaterThan(9_000);
+  expect(left).toBeLessThanOrEqual(15_000);
+  expect(await org.redis.client.get(`fact:member:${other.id}:${other.members.owner}`)).toBe('{"role":"owner"}');
+  for (const { org_id, user_id } of pairs)
+    expect([org_id, user_id, guards[guardKey(org_id, user_id)]]).toEqual([
+      org_id,
+      user_id,
+      (await guard(org_id, user_id)).body,
+    ]);
+});
+
+test('five hundred are taken at once, one more or what is no id is not', async () => {
+  const ask = (pairs: object[]) => org.gateway().post('/internal/guard', { pairs });
+  const pairs = Array.from({ length: 501 }, () => ({ org_id: newId(), user_id: newId() }));
+  expect((await ask(pairs.slice(1))).status).toBe(200);
+  expect((await ask(pairs)).status).toBe(400);
+  expect((await ask([])).status).toBe(400);
+  expect((await ask([{ org_id: newId(), user_id: 'me' }])).status).toBe(400);
 });
 
 test('an answer that was read before a change is not cached after it', async () => {
