@@ -8,8 +8,8 @@ export interface LoadOptions {
   headers?: Record<string, string>;
   connections: number;
   seconds: number;
-  /** Instead of one and the same: a file with a token and an organization in each line, each sent so often in a row. */
-  members?: { file: string; inARow: number };
+  /** Instead of one and the same: a file with a token and an organization in each line, and the line to begin at. */
+  members?: { file: string; first: number };
 }
 
 export interface LoadResult {
@@ -35,7 +35,7 @@ export function load(options: LoadOptions): Promise<LoadResult> {
 async function loadWithWrk({ url, headers = {}, connections, seconds, members }: LoadOptions): Promise<LoadResult> {
   const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', members ? SPREAD : REPORT];
   for (const [name, value] of Object.entries(headers)) args.push('-H', `${name}: ${value}`);
-  const child = spawn('wrk', [...args, url, ...(members ? ['--', members.file, String(members.inARow)] : [])], {
+  const child = spawn('wrk', [...args, url, ...(members ? ['--', members.file, String(members.first)] : [])], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -58,7 +58,7 @@ export async function loadWithUndici({
   const { origin, pathname, search } = new URL(url);
   const pool = new Pool(origin, { connections, pipelining: 1 });
   const spread = members ? readMembers(members.file) : [{}];
-  let turn = 0;
+  let turn = members?.first ?? 0;
   const latencies: number[] = [];
   let failures = 0;
   const start = performance.now();
@@ -69,7 +69,7 @@ export async function loadWithUndici({
         .request({
           path: `${pathname}${search}`,
           method: 'GET',
-          headers: { ...headers, ...spread[Math.floor(turn++ / (members?.inARow ?? 1)) % spread.length] },
+          headers: { ...headers, ...spread[turn++ % spread.length] },
         })
         .catch(() => undefined);
       await answer?.body.dump();

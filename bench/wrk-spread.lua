@@ -1,14 +1,13 @@
--- Sends the request of a spread load in turn: each line of the file that `wrk … -- FILE` names is a token and an
--- organization, sent as often in a row as the number after it says. What is the same for all comes by `-H`.
+-- Sends the requests of a spread load in turn: each line of the file that `wrk … -- FILE FIRST` names is a token and an
+-- organization; FIRST is the line to begin at. What is the same for all comes by `-H`.
 local done_by = debug.getinfo(1, 'S').source:match('^@(.*)wrk%-spread%.lua$')
 dofile(done_by .. 'wrk-report.lua')
 
 local requests = {}
 local turn = 0
-local in_a_row = 1
 
 function init(args)
-  in_a_row = tonumber(args[2])
+  turn = tonumber(args[2])
   for line in io.lines(args[1]) do
     local token, organization = line:match('^(%S+) (%S+)$')
     local headers = {}
@@ -21,5 +20,5 @@ end
 
 function request()
   turn = turn + 1
-  return requests[math.floor(turn / in_a_row) % #requests + 1]
+  return requests[turn % #requests + 1]
 end
