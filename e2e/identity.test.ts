@@ -283,7 +283,6 @@ describe('S032: a password that was changed', () => {
   });
 });
 
-const hasRoom = ({ status }: Answer<unknown>) => status === 200;
 const almostUsedUp = ({ headers }: Answer) => /^"org-day";r=[0-5];/.test(String(headers['ratelimit']));
 const sent = (mails: readonly unknown[]) => mails.length > 0;
 
@@ -316,9 +315,14 @@ describe('what the house says of itself', () => {
     expect(grown.status).toBe(200);
     type Billing = { limits: { requests_per_day: number }; used: { requests_today: number } };
     const path = `/api/org/${other.id}/billing`;
-    const billing = await until('the greater plan counts', 2000, () => client.get<Billing>(path), hasRoom);
+    // What a gateway has counted is in Redis a tenth of a second later.
+    const billing = await until(
+      'the greater plan counts, and all requests are known',
+      2000,
+      () => client.get<Billing>(path),
+      ({ status, body }) => status === 200 && body.used.requests_today >= limit,
+    );
     expect(billing.body.limits.requests_per_day).toBe(PLAN_LIMITS.pro.requests_per_day);
-    expect(billing.body.used.requests_today).toBeGreaterThanOrEqual(limit);
   });
 
   test.each([
