@@ -10,6 +10,7 @@ export { accountLabel } from './labels.ts';
 export {
   discardClaims,
   extendClaim,
+  findOwnAccount,
   findUser,
   findUserByEmail,
   hasEnded,

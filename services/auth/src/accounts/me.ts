@@ -1,15 +1,14 @@
 import { AuthenticationMethod } from '@gatehouse/contracts/identity';
 import type { UserActor } from '@gatehouse/kit/actor';
 import { type Db, transaction } from '@gatehouse/kit/db';
+import { maskEmail } from '@gatehouse/kit/email';
 import { AppError } from '@gatehouse/kit/errors';
 import { publish } from '@gatehouse/kit/outbox';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
-import { pendingEmailChange } from '../email-change/email-change.ts';
-import { listFactors } from '../factors/factors.ts';
 import { FactorMethod } from '../factors/methods.ts';
 import { StoredTime } from '../time.ts';
-import { findUser, lockOwnAccount, ownEmail, Profile, type User, updateName } from './accounts.ts';
+import { findOwnAccount, lockOwnAccount, Profile, updateName } from './accounts.ts';
 
 export const Me = Profile.extend({
   email_verified: z.boolean(),
@@ -35,11 +34,8 @@ type Me = z.input<typeof Me>;
 
 type MeDeps = Pick<Deps, 'pool' | 'clock'>;
 
-export async function getMe(deps: MeDeps, actor: UserActor): Promise<Me> {
-  const user = await findUser(deps.pool, actor.user_id);
-  // The gateway lets nobody through whose account is gone; within its second of memory it may.
-  if (!user) throw new AppError('auth.session_ended');
-  return toMe(deps, deps.pool, actor, user);
+export function getMe(deps: MeDeps, actor: UserActor): Promise<Me> {
+  return seen(deps, deps.pool, actor);
 }
 
 export function rename(deps: MeDeps, actor: UserActor, name: string): Promise<Me> {
@@ -55,23 +51,20 @@ export function rename(deps: MeDeps, actor: UserActor, name: string): Promise<Me
         { target: { type: 'user', id: user.id } },
       );
     }
-    return toMe(deps, tx, actor, { ...user, name });
+    return seen(deps, tx, actor);
   });
 }
 
-async function toMe(deps: MeDeps, db: Db, actor: UserActor, user: User): Promise<Me> {
-  const { id, name, role, created_at } = user;
+async function seen({ clock }: MeDeps, db: Db, actor: UserActor): Promise<Me> {
+  const account = await findOwnAccount(db, actor.user_id, clock());
+  // The gateway lets nobody through whose account is gone; within its second of memory it may.
+  if (!account) throw new AppError('auth.session_ended');
+  const { new_email, old_confirmed, new_confirmed, change_expires_at: expires_at, ...own } = account;
   return {
-    id,
-    email: ownEmail(user),
-    name,
-    role,
-    email_verified: user.email_verified_at !== null,
-    password_set: user.password_hash !== null,
+    ...own,
     amr: actor.amr ?? [],
     authenticated_at: new Date((actor.auth_time ?? 0) * 1000),
-    second_factors: (await listFactors(db, id)).map(({ method }) => method),
-    pending_email: await pendingEmailChange(deps, db, user),
-    created_at,
+    pending_email:
+      new_email && expires_at ? { new_email: maskEmail(new_email), old_confirmed, new_confirmed, expires_at } : null,
   };
 }

@@ -2,6 +2,7 @@ import { PlatformRole } from '@gatehouse/contracts/identity';
 import { type Db, many, maybe, run, type Tx, violates } from '@gatehouse/kit/db';
 import { AppError } from '@gatehouse/kit/errors';
 import { z } from 'zod';
+import { FactorMethod } from '../factors/methods.ts';
 
 const User = z.object({
   id: z.uuid(),
@@ -37,6 +38,40 @@ export function findUser(db: Db, userId: string): Promise<User | undefined> {
     select u.id, u.email, u.registered_email, u.name, u.role, u.status, u.password_hash, u.email_verified_at,
       u.confirm_by, u.password_reset_required, u.disabled_at, u.deletion_due_at, u.created_at
     from auth.users u where u.id = ${userId} and u.status <> 'deleted'`;
+}
+
+const OwnAccount = z.object({
+  id: z.uuid(),
+  email: z.string(),
+  name: z.string(),
+  role: PlatformRole,
+  email_verified: z.boolean(),
+  password_set: z.boolean(),
+  second_factors: z.array(FactorMethod),
+  new_email: z.string().nullable(),
+  old_confirmed: z.boolean(),
+  new_confirmed: z.boolean(),
+  change_expires_at: z.date().nullable(),
+  created_at: z.date(),
+});
+export type OwnAccount = z.infer<typeof OwnAccount>;
+
+/** What a user sees of the own account, in one round trip: it is asked for with every page that a client shows. */
+export function findOwnAccount(db: Db, userId: string, now: Date): Promise<OwnAccount | undefined> {
+  return maybe(db, OwnAccount)`
+    select u.id, coalesce(u.registered_email, u.email) as email, u.name, u.role,
+      u.email_verified_at is not null as email_verified, u.password_hash is not null as password_set,
+      array(
+        select f.method from auth.factors f
+        where f.user_id = u.id and f.confirmed_at is not null
+          and (f.method <> 'recovery' or exists (select from auth.recovery_codes r where r.user_id = u.id))
+        order by f.method = 'recovery', f.confirmed_at
+      ) as second_factors,
+      c.new_email, c.old_confirmed_at is not null as old_confirmed, c.new_confirmed_at is not null as new_confirmed,
+      c.expires_at as change_expires_at, u.created_at
+    from auth.users u
+    left join auth.email_changes c on c.user_id = u.id and c.expires_at > ${now}
+    where u.id = ${userId} and u.status <> 'deleted'`;
 }
 
 /** Locks a user's row: whatever else changes the account or opens a session for it waits. */

@@ -1,5 +1,5 @@
 import type { Actor, UserActor } from '@gatehouse/kit/actor';
-import { type Db, type Tx, transaction } from '@gatehouse/kit/db';
+import { type Tx, transaction } from '@gatehouse/kit/db';
 import { maskEmail } from '@gatehouse/kit/email';
 import { AppError } from '@gatehouse/kit/errors';
 import { newId } from '@gatehouse/kit/ids';
@@ -20,7 +20,7 @@ import { cancelCapabilities } from '../capabilities/capabilities.ts';
 import type { Deps } from '../deps.ts';
 import { endGuestsOf } from '../guests/guests.ts';
 import { mailNews, mailSecret, mayMail, occasionOf } from '../mails/mails.ts';
-import { confirmSide, deleteEmailChange, type EmailChange, findEmailChange, insertEmailChange } from './store.ts';
+import { confirmSide, deleteEmailChange, type EmailChange, insertEmailChange } from './store.ts';
 
 const LIFE_MS = 30 * 60_000;
 const CHANGES_PER_USER = { limiter: 'email_change', max: 5, windowSeconds: 3600 } as const;
@@ -195,18 +195,6 @@ export async function cancelEmailChange(deps: Pick<Deps, 'pool'>, actor: UserAct
     const target = { type: 'user', id: user_id };
     await publish(tx, actor, 'auth.email_change_cancelled.v1', { user_id }, { target });
   });
-}
-
-/** The change that a user waits for, as the own account shows it. */
-export async function pendingEmailChange({ clock }: Pick<Deps, 'clock'>, db: Db, user: Pick<User, 'id'>) {
-  const change = await findEmailChange(db, user.id, clock());
-  if (!change) return null;
-  return {
-    new_email: maskEmail(change.new_email),
-    old_confirmed: change.old_confirmed_at !== null,
-    new_confirmed: change.new_confirmed_at !== null,
-    expires_at: change.expires_at,
-  };
 }
 
 interface Refusal {

@@ -28,13 +28,6 @@ export async function insertEmailChange(tx: Tx, change: NewEmailChange): Promise
     values (${user_id}, ${id}, ${old_email}, ${new_email}, ${now}, ${expires_at})`;
 }
 
-/** The change that a user has asked for and that still waits. */
-export function findEmailChange(db: Db, userId: string, now: Date): Promise<EmailChange | undefined> {
-  return maybe(db, EmailChange)`
-    select c.id, c.user_id, c.old_email, c.new_email, c.old_confirmed_at, c.new_confirmed_at, c.expires_at
-    from auth.email_changes c where c.user_id = ${userId} and c.expires_at > ${now}`;
-}
-
 /** Notes that one side has confirmed; the caller holds the user's row. */
 export function confirmSide(
   tx: Tx,
