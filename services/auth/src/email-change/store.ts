@@ -1,4 +1,4 @@
-import { type Db, maybe, run, type Tx } from '@gatehouse/kit/db';
+import { maybe, run, type Tx } from '@gatehouse/kit/db';
 import { z } from 'zod';
 
 const EmailChange = z.object({
