@@ -242,9 +242,6 @@ function refusalOf(code: string): Refusal {
   return TIMEOUTS.has(code) ? REFUSALS.upstreamTimeout : REFUSALS.upstreamUnavailable;
 }
 
-/** Values of the label `error_type`. */
-export const UPSTREAM_ERRORS = ['timeout', 'refused', 'reset', 'client_left', 'too_large', 'error'] as const;
-
 function errorType(code: string): string {
   if (TIMEOUTS.has(code)) return 'timeout';
   if (code === 'ECONNREFUSED') return 'refused';

@@ -76,10 +76,3 @@ const publicRoutes = new Set(PUBLIC_ROUTES);
 export function isPublic(method: string, path: string): boolean {
   return publicRoutes.has(`${method === 'HEAD' ? 'GET' : method} ${path}`);
 }
-
-export const ROUTE_TEMPLATES: readonly string[] = [
-  ...patterns.map(({ template }) => template),
-  PROXY_TEMPLATE,
-  STANDALONE_TEMPLATE,
-  UNMATCHED,
-];
