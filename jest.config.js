@@ -1,7 +1,14 @@
-// SUITE chooses what runs: unit (the default), fault (*.fault.test.ts) or e2e (the folder e2e/, on a whole platform).
+// SUITE chooses what runs: unit (the default), fault (*.fault.test.ts), deploy (*.deploy.test.ts), deploy-all or e2e (the folder e2e/, on a whole platform).
+const alone = { maxWorkers: 1, globalSetup: undefined, globalTeardown: undefined };
 const suites = {
-  unit: { testMatch: ['**/*.test.ts'], testPathIgnorePatterns: ['\\.fault\\.test\\.ts$', '<rootDir>/e2e/'] },
+  unit: {
+    testMatch: ['**/*.test.ts'],
+    testPathIgnorePatterns: ['\\.(fault|deploy|deploy-all)\\.test\\.ts$', '<rootDir>/e2e/'],
+  },
   fault: { testMatch: ['**/*.fault.test.ts'], testPathIgnorePatterns: [] },
+  // With a Docker engine. One host, one thing at a time.
+  deploy: { testMatch: ['**/*.deploy.test.ts'], testPathIgnorePatterns: [], ...alone },
+  'deploy-all': { testMatch: ['**/*.deploy-all.test.ts'], testPathIgnorePatterns: [], ...alone },
   e2e: {
     testMatch: ['<rootDir>/e2e/**/*.test.ts'],
     testPathIgnorePatterns: ['\\.fault\\.test\\.ts$'],
