@@ -5,6 +5,8 @@ interface EdgeError {
   detail: string;
   /** Statuses inside nginx that end in this answer. */
   from: readonly number[];
+  /** The last part of its internal path, where its status does not tell it from the others. */
+  place?: string;
   /** Lines of configuration for headers that this answer needs beside the usual ones. */
   headers?: readonly string[];
 }
@@ -49,6 +51,13 @@ const EDGE_ERRORS: readonly EdgeError[] = [
     detail: 'The gateway cannot take the request now.',
     headers: ['add_header Retry-After 2 always;'],
   },
+  {
+    code: 'maintenance',
+    from: [597],
+    place: 'maintenance',
+    detail: 'The platform is closed for maintenance.',
+    headers: ['add_header Retry-After 60 always;'],
+  },
   { code: 'upstream.timeout', from: [504], detail: 'The gateway did not answer in time.' },
 ];
 
@@ -57,8 +66,9 @@ const EDGE_ERRORS: readonly EdgeError[] = [
  * named locations: nginx cannot enter one of those for a request line that it could not read.
  */
 export function renderErrors(): string {
-  return EDGE_ERRORS.map(({ code, detail, from, headers = [] }) => {
+  return EDGE_ERRORS.map(({ code, detail, from, place, headers = [] }) => {
     const { status, title } = ERRORS[code];
+    const path = `/.error/${place ?? status}`;
     const body = JSON.stringify({
       type: `urn:gatehouse:problem:${code}`,
       title,
@@ -69,12 +79,13 @@ export function renderErrors(): string {
     });
     if (/['$\\]/.test(`${title}${detail}`)) throw new Error(`nginx would read the text of ${code} as configuration`);
     return [
-      `error_page ${from.join(' ')} =${status} /.error/${status};`,
-      `location = /.error/${status} {`,
+      `error_page ${from.join(' ')} =${status} ${path};`,
+      `location = ${path} {`,
       '  internal;',
       '  default_type application/problem+json;',
       '  include headers.conf;',
       '  add_header Cache-Control no-store always;',
+      '  add_header Connection $closing always;',
       ...headers.map((line) => `  ${line}`),
       `  return ${status} '${body}';`,
       '}',

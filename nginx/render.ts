@@ -70,6 +70,7 @@ function plain(settings: NginxSettings): Record<string, string> {
     environment: settings.environment,
     runDir: settings.runDir,
     tempDir: settings.tempDir,
+    flagsDir: settings.flagsDir,
     accessLog: settings.accessLog,
     errorLog: settings.errorLog,
     certificate: settings.certificate,

@@ -32,6 +32,8 @@ export interface NginxSettings {
   opsAllow: readonly string[];
   runDir: string;
   tempDir: string;
+  /** Where the files `draining` and `maintenance` appear; the workers look on every request. */
+  flagsDir: string;
   accessLog: string;
   accessLogBuffer?: string;
   errorLog: string;
@@ -68,7 +70,7 @@ export const Config = z.object({
 export type Config = z.output<typeof Config>;
 
 /** Settings without what only the start of nginx finds out. */
-export type NginxOptions = Omit<NginxSettings, 'runDir' | 'tempDir' | 'http2' | 'user'>;
+export type NginxOptions = Omit<NginxSettings, 'runDir' | 'tempDir' | 'flagsDir' | 'http2' | 'user'>;
 
 type Places = Pick<
   NginxOptions,

@@ -23,8 +23,11 @@ export interface RunningNginx {
   child: ChildProcess;
   /** Where the rendered files lie. */
   dir: string;
-  /** Swaps the addresses of the gateway and reloads; resolves when the new workers serve. */
+  /** Where `draining` and `maintenance` are looked for. */
+  flagsDir: string;
+  /** Swaps the addresses of the gateway and reloads. */
   useGateways(addresses: readonly string[]): Promise<void>;
+  /** Drains, reloads, and resolves when the new workers serve. */
   reload(): Promise<void>;
   /** Lets requests end for a moment, then cuts them. */
   stop(): Promise<void>;
@@ -64,8 +67,11 @@ export async function startNginx(
   mkdirSync(dir, { recursive: true });
   const tempDir = makeTempDir();
   if (runAs) chownSync(tempDir, runAs.uid, runAs.gid);
+  const flagsDir = join(tempDir, 'flags');
+  mkdirSync(flagsDir);
+  chmodSync(flagsDir, 0o755);
   const user = runAs ? {} : workerUser();
-  const settings: NginxSettings = { ...options, runDir: dir, tempDir, http2: http2Style(program), ...user };
+  const settings: NginxSettings = { ...options, runDir: dir, tempDir, flagsDir, http2: http2Style(program), ...user };
   const files = renderNginx(settings);
   amend?.(files);
   for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
@@ -75,11 +81,12 @@ export async function startNginx(
   child.stderr.on('data', (chunk: Buffer) => complaints.push(chunk.toString()));
   child.once('exit', () => rmSync(tempDir, { recursive: true, force: true }));
   await started(child, settings.opsListen, complaints);
-  const reload = () => reloaded(child);
+  const reload = () => drained(flagsDir, () => reloaded(child));
   return {
     pid: child.pid ?? 0,
     child,
     dir,
+    flagsDir,
     reload,
     useGateways(addresses) {
       writeFileSync(join(dir, 'upstream.conf.new'), renderUpstream(addresses));
@@ -134,6 +141,21 @@ function alive(opsListen: string): Promise<boolean> {
     probe.once('timeout', () => probe.destroy()).once('error', () => resolve(false));
     probe.end();
   });
+}
+
+// As long as a client that keeps its connections busy is likely to need to hear of it on each of them.
+const DRAIN_MS = 500;
+
+/** Has clients move to fresh connections, which a reload does not close, and then does it. */
+async function drained(flagsDir: string, work: () => Promise<void>): Promise<void> {
+  const flag = join(flagsDir, 'draining');
+  writeFileSync(flag, '');
+  try {
+    await delay(DRAIN_MS);
+    await work();
+  } finally {
+    rmSync(flag, { force: true });
+  }
 }
 
 /** A reload is asynchronous: it is done when new workers serve and every old one has stopped listening. */

@@ -7,6 +7,7 @@ export const ERRORS = {
   conflict: { status: 409, title: 'Conflict' },
   dependency_unavailable: { status: 503, title: 'A dependency is unavailable' },
   internal: { status: 500, title: 'Internal error' },
+  maintenance: { status: 503, title: 'Closed for maintenance' },
   method_not_allowed: { status: 405, title: 'Method not allowed' },
   not_found: { status: 404, title: 'Not found' },
   overloaded: { status: 503, title: 'Overloaded' },
