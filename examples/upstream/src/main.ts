@@ -3,7 +3,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createServer } from 'node:http';
 import jwt from 'jsonwebtoken';
 
-const { PORT = '4010', UPSTREAM_NAME = 'example', GATEWAY_URL = 'http://127.0.0.1:4000' } = process.env;
+const { HOST = '127.0.0.1', PORT = '4010', UPSTREAM_NAME = 'example', GATEWAY_URL = 'http://127.0.0.1:4000' } = process.env;
 const keys = new Map<string, KeyObject>();
 
 async function verify(token: string): Promise<jwt.JwtPayload> {
@@ -39,7 +39,7 @@ const server = createServer(async (req, res) => {
   }
 });
 server.keepAliveTimeout = 65_000;
-server.listen(Number(PORT), '127.0.0.1');
+server.listen(Number(PORT), HOST);
 process.on('SIGTERM', () => {
   server.close(() => process.exit(0));
   server.closeIdleConnections();
