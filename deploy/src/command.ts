@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 
 export interface CommandOptions {
   /** Written to its standard input, which is closed then. */
@@ -20,12 +20,18 @@ export interface CommandResult {
 
 const TIMED_OUT = 124;
 const NOT_FOUND = 127;
+const STOP_MS = 5_000;
+
+const running = new Set<ChildProcess>();
+let stopping = false;
 
 /** Runs a program without a shell and resolves when it has ended, whatever its code. */
 export function run(program: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const { input, env, cwd, timeoutMs, onLine } = options;
   return new Promise((resolve) => {
+    if (stopping) return;
     const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    running.add(child);
     const texts = { stdout: '', stderr: '' };
     let timedOut = false;
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => end(), timeoutMs);
@@ -45,7 +51,8 @@ export function run(program: string, args: readonly string[], options: CommandOp
     }
     const finish = (code: number, complaint = '') => {
       clearTimeout(timer);
-      resolve({ code, stdout: texts.stdout, stderr: texts.stderr + complaint });
+      running.delete(child);
+      if (!stopping) resolve({ code, stdout: texts.stdout, stderr: texts.stderr + complaint });
     };
     child.once('error', (error: NodeJS.ErrnoException) => finish(NOT_FOUND, error.message));
     child.once('close', (code) => finish(timedOut ? TIMED_OUT : (code ?? 1)));
@@ -72,4 +79,19 @@ export async function must(program: string, args: readonly string[], options?: C
   const result = await run(program, args, options);
   if (result.code !== 0) throw new CommandError(program, args, result);
   return result.stdout;
+}
+
+/**
+ * Ends what runs, before this process ends: a build or a job must not go on unseen beside the next command's. Who waits
+ * for it, or starts another one, waits for ever: nothing is to be done about a failure that the end itself has caused.
+ */
+export async function stopCommands(): Promise<void> {
+  stopping = true;
+  const ends = [...running].map((child) => new Promise((resolve) => child.once('close', resolve)));
+  for (const child of running) child.kill('SIGTERM');
+  const timer = setTimeout(() => {
+    for (const child of running) child.kill('SIGKILL');
+  }, STOP_MS);
+  await Promise.all(ends);
+  clearTimeout(timer);
 }
