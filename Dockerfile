@@ -141,6 +141,9 @@ RUN apt-get update \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && install -d -o 999 -g 999 -m 0750 /var/lib/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest /backups
 COPY deploy/database /opt/gatehouse/database
+# Our pgbackrest, which knows its secrets, comes before Debian's. The cluster lies in a folder of its volume, so that a
+# restore can move it aside.
+ENV PATH=/opt/gatehouse/database/bin:$PATH PGDATA=/var/lib/postgresql/data/pgdata
 USER 999:999
 ARG VERSION REVISION
 LABEL org.opencontainers.image.title="gatehouse/database" \
