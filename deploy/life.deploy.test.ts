@@ -1,5 +1,6 @@
 // What every change of the deployer must keep: install, release under load, notice a bad release, go back, restore.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { run } from './src/command.ts';
 import {
   expectCode,
   expectLedger,
@@ -78,9 +79,9 @@ describe('what runs', () => {
       const ids = (await site.docker('ps', '-aq', '--filter', filter)).split('\n').filter(Boolean);
       const seen = [await site.docker('inspect', ...ids)];
       for (const id of ids) {
-        const { stdout, stderr } = await import('./src/command.ts').then(({ run }) => run('docker', ['logs', id]));
+        const { stdout, stderr } = await run('docker', ['logs', id]);
         seen.push(stdout, stderr);
-        const top = await import('./src/command.ts').then(({ run }) => run('docker', ['top', id, '-o', 'pid,args']));
+        const top = await run('docker', ['top', id, '-o', 'pid,args']);
         seen.push(top.stdout);
       }
       for (const value of values) {
