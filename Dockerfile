@@ -139,8 +139,13 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends pgbackrest \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+    # What Debian put there would be found where ours is not; a volume takes the owner of the folder it covers.
+    && rm -f /etc/pgbackrest.conf \
     && install -d -o 999 -g 999 -m 0750 /var/lib/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest /backups
-COPY deploy/database /opt/gatehouse/database
+COPY --chmod=0755 deploy/database/bin/ /usr/local/bin/
+COPY deploy/database/lib/ /usr/local/lib/gatehouse/
+COPY deploy/database/pgbackrest.conf /etc/pgbackrest/
+COPY deploy/database/postgres/ /etc/gatehouse/postgres/
 # Our pgbackrest, which knows its secrets, comes before Debian's. The cluster lies in a folder of its volume, so that a
 # restore can move it aside.
 ENV PATH=/opt/gatehouse/database/bin:$PATH PGDATA=/var/lib/postgresql/data/pgdata
