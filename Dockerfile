@@ -145,7 +145,7 @@ RUN apt-get update \
 COPY --chmod=0755 deploy/database/bin/ /usr/local/bin/
 COPY deploy/database/lib/ /usr/local/lib/gatehouse/
 COPY deploy/database/pgbackrest.conf /etc/pgbackrest/
-COPY deploy/database/postgres/ /etc/gatehouse/postgres/
+COPY deploy/database/postgre[s]/ /etc/gatehouse/postgres/
 # Our pgbackrest, which knows its secrets, comes before Debian's. The cluster lies in a folder of its volume, so that a
 # restore can move it aside.
 ENV PATH=/opt/gatehouse/database/bin:$PATH PGDATA=/var/lib/postgresql/data/pgdata
