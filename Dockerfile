@@ -142,10 +142,8 @@ RUN apt-get update \
     # What Debian put there would be found where ours is not; a volume takes the owner of the folder it covers.
     && rm -f /etc/pgbackrest.conf \
     && install -d -o 999 -g 999 -m 0750 /var/lib/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest /backups
-COPY --chmod=0755 deploy/database/bin/ /usr/local/bin/
-COPY deploy/database/lib/ /usr/local/lib/gatehouse/
-COPY deploy/database/pgbackrest.conf /etc/pgbackrest/
-COPY deploy/database/postgre[s]/ /etc/gatehouse/postgres/
+COPY deploy/database /opt/gatehouse/database
+COPY deploy/database/postgres/init /docker-entrypoint-initdb.d
 # Our pgbackrest, which knows its secrets, comes before Debian's. The cluster lies in a folder of its volume, so that a
 # restore can move it aside.
 ENV PATH=/opt/gatehouse/database/bin:$PATH PGDATA=/var/lib/postgresql/data/pgdata
