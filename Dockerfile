@@ -124,6 +124,8 @@ FROM runtime AS example
 COPY examples/upstream examples/upstream
 USER 10001:10001
 ENV HOST=0.0.0.0 PORT=4010
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --start-interval=1s --retries=3 \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT"]
 CMD ["node", "examples/upstream/src/main.ts"]
 ARG VERSION REVISION
 ENV GATEHOUSE_REVISION=$REVISION
@@ -155,7 +157,8 @@ LABEL org.opencontainers.image.title="gatehouse/database" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # -- The deployer itself, for hosts without a fitting Node. It speaks to the engine's socket and hands secrets to the
-# users of other containers, so it is root; the checkout it works in is mounted. ---------------------------------------
+# users of other containers, so it is root; the checkout it works in is mounted.
+# The last stage, and it copies nothing: deploy/in-container.sh builds it from this text alone. ------------------------
 FROM node:24-trixie-slim AS deployer
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates docker-cli docker-buildx docker-compose git openssl \

@@ -1,0 +1,2 @@
+if ($args) { $env:ENV = $args[0] }
+& sh "$PSScriptRoot/deploy/run.sh" deploy; exit $LASTEXITCODE
