@@ -1,0 +1,33 @@
+import { checkConfiguration, renderEdge, renderMonitoring } from '../configuration.ts';
+import type { Command } from '../context.ts';
+import { EXIT, Failure } from '../failure.ts';
+import { checkSecrets } from '../secrets/check.ts';
+import { readLive } from '../state.ts';
+
+/** `make configure`: checks secrets and settings and writes what the containers mount, for a start by hand. */
+export const command: Command = async (context) => {
+  const { compose, places, project, report, environment } = context;
+  const mistakes = [...checkSecrets(context), ...(await checkConfiguration(context))];
+  if (mistakes.length > 0)
+    throw new Failure(
+      EXIT.secrets,
+      `${mistakes.length} mistakes in the settings or secrets of ${environment}`,
+      mistakes,
+    );
+  await renderEdge(context, readLive(places)?.colour ?? 'blue');
+  renderMonitoring(context);
+  const { source, settingsFile, variables } = compose.options;
+  const assignments = Object.entries(variables).map(([key, value]) => `${key}=${quoted(value)}`);
+  const file = `${source}/docker-compose.production.yml`;
+  const start = [
+    ...assignments,
+    ...['docker', 'compose', '-p', project, '--project-directory', quoted(source), '-f', quoted(file)],
+    ...['--env-file', quoted(settingsFile), 'up', '-d'],
+  ].join(' ');
+  const lines = [`Written: ${places.nginx} and ${places.monitoring}`, '', 'To start it by hand:', `  ${start}`];
+  report.show('configure', { nginx: places.nginx, monitoring: places.monitoring, start }, lines);
+};
+
+function quoted(text: string): string {
+  return /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
