@@ -1,0 +1,45 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Settings } from './context.ts';
+import { EXIT, Failure } from './failure.ts';
+import { writeFileAtomically } from './files.ts';
+import type { Places } from './places.ts';
+
+/**
+ * Copies `monitoring/` of a source to the host, `${NAME}` filled from the settings, and removes what the source no
+ * longer has. The containers mount the copy: a path that changed with every release would start them anew each time.
+ * Returns the first folders in which something changed (`prometheus`, `alertmanager`, `grafana`, `blackbox`).
+ */
+export function writeMonitoring(source: string, places: Places, settings: Settings): string[] {
+  const from = join(source, 'monitoring');
+  const wanted = new Map(filesBelow(from).map((path) => [path, fill(join(from, path), settings)]));
+  const changed = new Set<string>();
+  for (const [path, text] of wanted) {
+    const place = join(places.monitoring, path);
+    if (existsSync(place) && readFileSync(place, 'utf8') === text) continue;
+    // Read by users that the host does not know; nothing in it is secret.
+    mkdirSync(dirname(place), { recursive: true, mode: 0o755 });
+    writeFileAtomically(place, text);
+    changed.add(path.split('/')[0] ?? '');
+  }
+  for (const path of existsSync(places.monitoring) ? filesBelow(places.monitoring) : []) {
+    if (wanted.has(path)) continue;
+    rmSync(join(places.monitoring, path));
+    changed.add(path.split('/')[0] ?? '');
+  }
+  return [...changed].sort();
+}
+
+function filesBelow(folder: string): string[] {
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return paths.filter((path) => statSync(join(folder, path)).isFile()).sort();
+}
+
+function fill(path: string, settings: Settings): string {
+  const known: Settings = { ...settings, SERVER_HOST: settings['SERVER_NAME']?.split(/[\s,]+/)[0] ?? '' };
+  return readFileSync(path, 'utf8').replaceAll(/\$\{([A-Z][A-Z0-9_]*)\}/g, (_, name: string) => {
+    const value = known[name];
+    if (!value) throw new Failure(EXIT.secrets, `${path} needs the setting ${name}, which is empty or missing`);
+    return value;
+  });
+}
