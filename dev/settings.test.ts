@@ -25,6 +25,8 @@ const SCHEMAS: Record<string, z.ZodObject> = {
 };
 // A process tells others where it is, and nothing reads its own address from the settings.
 const READ_BY_TOOLS = ['GATEWAY_URL'];
+// Beside those that the Compose file names.
+const READ_BY_DEPLOYER = ['BAKE_SECONDS', 'DEPLOY_WITHOUT'];
 
 const linesOf = (name: string) => readFileSync(join(ROOT, `.env.${name}`), 'utf8').split('\n');
 const keysOf = (name: string) => linesOf(name).flatMap((line) => /^([A-Z][A-Z0-9_]*)=/.exec(line)?.[1] ?? []);
@@ -49,7 +51,13 @@ describe('the settings of the environments', () => {
   });
 
   test('are read by somebody, every one of them', () => {
-    const read = new Set([...Object.values(SCHEMAS).flatMap(({ shape }) => Object.keys(shape)), ...READ_BY_TOOLS]);
+    const compose = readFileSync(join(ROOT, 'docker-compose.production.yml'), 'utf8');
+    const read = new Set([
+      ...Object.values(SCHEMAS).flatMap(({ shape }) => Object.keys(shape)),
+      ...Array.from(compose.matchAll(/\$\{([A-Z0-9_]+)/g), ([, name]) => name),
+      ...READ_BY_TOOLS,
+      ...READ_BY_DEPLOYER,
+    ]);
 
     expect(keysOf('development').filter((key) => !read.has(key))).toEqual([]);
   });
@@ -100,7 +108,8 @@ describe('the settings of a local platform', () => {
     const fixed = readSettings(ROOT, {});
     const free = await withFreePorts(fixed);
 
-    const ports = Object.keys(fixed).filter((key) => key.endsWith('_PORT'));
+    // What a deployment publishes is none of its business.
+    const ports = Object.keys(fixed).filter((key) => key.endsWith('_PORT') && !key.startsWith('PUBLISH_'));
     for (const key of ports) expect([key, free[key]]).not.toEqual([key, fixed[key]]);
     expect(new Set(ports.map((key) => free[key])).size).toBe(ports.length);
     expect(free['GATEWAY_URL']).toBe(`http://127.0.0.1:${free['GATEWAY_PORT']}`);
