@@ -20,6 +20,8 @@ interface Options<Q, A> {
   fits(question: Q): boolean;
   /** Milliseconds that only go forward. */
   now: () => number;
+  /** How much longer than usual a question may wait for its turn. */
+  patienceMs?: () => number;
 }
 
 interface Waiting<Q, A> {
@@ -34,7 +36,7 @@ interface Waiting<Q, A> {
  * while it answered. With thousands of members, a request for each would cost the gateway, the owner and the database
  * more than everything else. A batch that fails fails for everyone in it.
  */
-export function createBatches<Q, A>({ askAll, askOne, fits, now }: Options<Q, A>) {
+export function createBatches<Q, A>({ askAll, askOne, fits, now, patienceMs = () => 0 }: Options<Q, A>) {
   const waiting: Waiting<Q, A>[] = [];
   let underWay = 0;
   let singlyUntil = Number.NEGATIVE_INFINITY;
@@ -61,13 +63,14 @@ export function createBatches<Q, A>({ askAll, askOne, fits, now }: Options<Q, A>
 
   function sendNext(): void {
     const at = now();
+    const turnMs = TURN_MS + patienceMs();
     const batch: Waiting<Q, A>[] = [];
     for (const one of waiting.splice(0, FACTS_ASKED_MAX)) {
-      if (at - one.askedAt < TURN_MS) batch.push(one);
+      if (at - one.askedAt < turnMs) batch.push(one);
       else one.reject(new Error('the owner of a fact answers too slowly'));
     }
     // The first has waited longest.
-    if (batch[0]) void send(batch, Math.ceil(ANSWER_MS - (at - batch[0].askedAt)));
+    if (batch[0]) void send(batch, Math.max(TURN_MS, Math.ceil(ANSWER_MS - (at - batch[0].askedAt))));
   }
 
   function proceed(): void {

@@ -4,6 +4,7 @@ import type { ServiceName } from '@gatehouse/contracts/routes';
 import type { IdentitySigner } from '@gatehouse/kit/identity';
 import { Pool } from 'undici';
 import type { z } from 'zod';
+import { createPatientConnector, PATIENCE_MS } from '../forward/patient-connect.ts';
 import { ANSWER_MS, createBatches, type Outcome } from './batches.ts';
 
 const CONNECTIONS = 16;
@@ -33,6 +34,7 @@ export function createOwners({ signer, authUrl, orgUrl }: Options) {
     },
     fits: (sessionId) => ID.test(sessionId),
     now: () => performance.now(),
+    patienceMs: auth.patienceMs,
   });
   const guards = createBatches({
     askOne: async ({ org_id, user_id }: Pair) =>
@@ -45,6 +47,7 @@ export function createOwners({ signer, authUrl, orgUrl }: Options) {
     },
     fits: ({ org_id, user_id }) => ID.test(org_id) && ID.test(user_id),
     now: () => performance.now(),
+    patienceMs: org.patienceMs,
   });
   return {
     session: sessions,
@@ -65,12 +68,14 @@ interface Pair {
 export type Owners = Pick<ReturnType<typeof createOwners>, 'session' | 'apiKey' | 'guard'>;
 
 function createAsker(service: ServiceName, url: string, signer: IdentitySigner) {
+  const connector = createPatientConnector();
   const pool = new Pool(url, {
     connections: CONNECTIONS,
-    connectTimeout: ANSWER_MS,
+    connect: connector.connect,
     headersTimeout: ANSWER_MS,
     bodyTimeout: ANSWER_MS,
   });
+  const patienceMs = () => (connector.troubled() ? PATIENCE_MS : 0);
   let identity = '';
   let mintedAt = Number.NEGATIVE_INFINITY;
 
@@ -90,15 +95,20 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
       timeoutMs = ANSWER_MS,
     }: { headers?: Record<string, string>; body?: object; timeoutMs?: number } = {},
   ): Promise<{ status: number; body: unknown }> {
-    const answer = await pool.request({
-      path,
-      method: body ? 'POST' : 'GET',
-      headers: { ...headers, ...(body && { 'content-type': 'application/json' }), [IDENTITY_HEADER]: ownIdentity() },
-      signal: AbortSignal.timeout(timeoutMs),
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await answer.body.text();
-    return { status: answer.statusCode, body: answer.statusCode === 200 ? JSON.parse(text) : undefined };
+    const limit = startLimit(timeoutMs, patienceMs);
+    try {
+      const answer = await pool.request({
+        path,
+        method: body ? 'POST' : 'GET',
+        headers: { ...headers, ...(body && { 'content-type': 'application/json' }), [IDENTITY_HEADER]: ownIdentity() },
+        signal: limit.signal,
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      const text = await answer.body.text();
+      return { status: answer.statusCode, body: answer.statusCode === 200 ? JSON.parse(text) : undefined };
+    } finally {
+      limit.end();
+    }
   }
 
   async function askJson(path: string): Promise<unknown> {
@@ -109,6 +119,7 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
 
   return {
     askJson,
+    patienceMs,
     /** Null on 404; throws on everything else that is no valid answer, so that the request is refused. */
     async ask<S extends z.ZodType>(
       path: string,
@@ -129,6 +140,16 @@ function createAsker(service: ServiceName, url: string, signer: IdentitySigner) 
     },
     close: () => pool.close(),
   };
+}
+
+/** Ends a question after its time, or a little later when the service could not be reached meanwhile. */
+function startLimit(timeoutMs: number, patienceMs: () => number): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController();
+  const abort = () => controller.abort(new DOMException('The service did not answer in time.', 'TimeoutError'));
+  let timer = setTimeout(() => {
+    timer = setTimeout(abort, patienceMs());
+  }, timeoutMs);
+  return { signal: controller.signal, end: () => clearTimeout(timer) };
 }
 
 /** What a batch's answer says to one question. One that it does not answer well leaves the others as they are. */

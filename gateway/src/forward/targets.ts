@@ -1,5 +1,6 @@
 import { Pool } from 'undici';
 import { type Circuit, createCircuit } from '../circuit/circuit.ts';
+import { createPatientConnector } from './patient-connect.ts';
 
 /** How long a process that refused a connection is passed over while another one is there. */
 const DOWN_MS = 1_000;
@@ -60,10 +61,11 @@ const CONNECT_TIMEOUT_MS = 5_000;
 export function createTarget({ name, service, urls, timeoutMs, idleTimeoutMs, connections }: TargetOptions): Target {
   const origins = urls.map((text): Origin => {
     const url = new URL(text);
+    const connectTimeout = Math.min(CONNECT_TIMEOUT_MS, timeoutMs);
     const pool = new Pool(url.origin, {
       connections,
       pipelining: 1,
-      connectTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
+      ...(service ? { connect: createPatientConnector({ timeoutMs }).connect } : { connectTimeout }),
       headersTimeout: timeoutMs,
       bodyTimeout: idleTimeoutMs,
       allowH2: false,

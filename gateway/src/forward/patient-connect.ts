@@ -1,0 +1,76 @@
+import type { LookupFunction } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { buildConnector } from 'undici';
+
+/** For how long a service that cannot be reached is tried again: about what its restart takes. */
+export const PATIENCE_MS = 3_000;
+const FIRST_PAUSE_MS = 25;
+const PAUSE_MAX_MS = 250;
+// Longer than an answer to a connect takes on any network between us, short enough to try again.
+const ATTEMPT_MS = 1_000;
+/** After so long without a failure the next one is the first of another outage. */
+const FORGET_MS = 10_000;
+
+// Each says that no connection came to be, so that nothing was sent and nothing can happen twice.
+const UNREACHED = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+interface Options {
+  /** For one attempt. */
+  timeoutMs?: number;
+  /** How names become addresses; the system's way unless given. */
+  lookup?: LookupFunction;
+}
+
+export interface PatientConnector {
+  connect: buildConnector.connector;
+  /** Whether the service could not be reached just now, and whoever waits for it should wait a little longer. */
+  troubled(): boolean;
+}
+
+/**
+ * Connects to one of our services, and tries again while it restarts. The name is looked up anew each time, and of
+ * several addresses each is tried. All connections share one outage: a service that stays away costs each of its
+ * requests nothing more once it has been waited for.
+ */
+export function createPatientConnector({ timeoutMs = ATTEMPT_MS, lookup }: Options = {}): PatientConnector {
+  const connectOnce = buildConnector({
+    allowH2: false,
+    timeout: Math.min(timeoutMs, ATTEMPT_MS),
+    ...(lookup && { lookup }),
+  });
+  let awaySince = Number.NEGATIVE_INFINITY;
+  let failedAt = Number.NEGATIVE_INFINITY;
+
+  function mayTryAgain(): boolean {
+    const nowMs = performance.now();
+    if (nowMs - failedAt > FORGET_MS) awaySince = nowMs;
+    failedAt = nowMs;
+    return nowMs - awaySince < PATIENCE_MS;
+  }
+
+  function attempt(options: buildConnector.Options, callback: buildConnector.Callback, pauseMs: number): void {
+    connectOnce(options, (...[error, socket]) => {
+      if (error === null) {
+        awaySince = performance.now();
+        return callback(null, socket);
+      }
+      if (!UNREACHED.has((error as NodeJS.ErrnoException).code ?? '') || !mayTryAgain()) return callback(error, null);
+      // Not all at the same moment, when many connections wait.
+      const jitteredMs = pauseMs * (0.5 + Math.random());
+      void delay(jitteredMs).then(() => attempt(options, callback, Math.min(pauseMs * 2, PAUSE_MAX_MS)));
+    });
+  }
+
+  return {
+    connect: (options, callback) => attempt(options, callback, FIRST_PAUSE_MS),
+    troubled: () => performance.now() - failedAt < PATIENCE_MS,
+  };
+}
