@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import {
+  closeSync,
   existsSync,
+  ftruncateSync,
   linkSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -46,8 +49,8 @@ const held = new Map<string, string>();
  * whose process is gone, and throws a Failure with code 12 when the time is up.
  *
  * The lock is a folder of `holder-<n>.json`. It appears whole, by a rename, so it never has no holder. Taking over is
- * adding the next number, which only one can; whoever added it then looks whether every other holder is gone, since in
- * the meantime the folder may have become another one's. Nobody takes away a folder that is not his.
+ * adding the next number, which only one can; who added it then looks whether every other holder is gone, since in the
+ * meantime the folder may have become another one's. Nobody takes away a folder that is not theirs.
  */
 export async function withLock<T>(
   places: Places,
@@ -95,11 +98,11 @@ async function acquire(places: Places, purpose: Purpose, waitSeconds: number): P
   let told = 0;
   for (;;) {
     if (claimFree(lock, holder)) return holder;
-    const others = holdersIn(lock).filter((other) => other.holder.id !== id);
-    const living = others.find(({ alive }) => alive);
+    const found = holdersIn(lock);
+    const living = found.find(({ alive }) => alive);
     if (!living) {
-      const gone = others.at(-1)?.holder;
-      if (gone && claimNext(lock, holder)) {
+      const gone = found.findLast((one) => one.holder.pid > 0)?.holder ?? found.at(-1)?.holder;
+      if (gone && claimNext(lock, holder, found)) {
         report.warn(`Took over the lock of ${describeHolder(gone)}, which was killed.`);
         return holder;
       }
@@ -143,23 +146,30 @@ function claimFree(lock: string, holder: Holder): boolean {
   }
 }
 
-function claimNext(lock: string, holder: Holder): boolean {
+/**
+ * The number follows from the look that found everyone gone, so that of those who looked at the same time one gets it.
+ * A claim that turns out to be in another one's folder is voided through the open file: whatever has that name by now.
+ */
+function claimNext(lock: string, holder: Holder, found: readonly Found[]): boolean {
   const draft = `${lock}.${holder.id}.draft`;
-  writeFileSync(draft, JSON.stringify(holder), { flush: true });
+  const file = openSync(draft, 'wx');
   try {
-    const next = (holdersIn(lock).at(-1)?.number ?? -1) + 1;
+    writeFileSync(file, JSON.stringify(holder), { flush: true });
+    const next = (found.at(-1)?.number ?? -1) + 1;
     linkSync(draft, join(lock, `holder-${next}.json`));
+    const now = holdersIn(lock);
+    const mine = now.some((one) => one.holder.id === holder.id);
+    if (mine && now.every((one) => one.holder.id === holder.id || !one.alive)) return true;
+    ftruncateSync(file);
+    return false;
   } catch (error) {
     // Somebody else was first, or the lock has just been given back.
     if (!isCode(error, 'EEXIST', 'ENOENT')) throw error;
     return false;
   } finally {
+    closeSync(file);
     rmSync(draft, { force: true });
   }
-  const now = holdersIn(lock);
-  return (
-    now.some((one) => one.holder.id === holder.id) && now.every((one) => one.holder.id === holder.id || !one.alive)
-  );
 }
 
 interface Found {
@@ -187,7 +197,7 @@ function holdersIn(lock: string): Found[] {
   return found.sort((a, b) => a.number - b.number);
 }
 
-/** One that a power cut left empty was of a process that is gone with it. */
+/** An empty one was voided, or left by a power cut that its process is gone with. */
 function parseHolder(text: string): Holder {
   try {
     return JSON.parse(text) as Holder;

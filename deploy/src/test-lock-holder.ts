@@ -1,6 +1,9 @@
-// A process of lock.test.ts: takes the lock of the state folder it is given, tells it, and keeps it until its standard
-// input ends. Beside the lock it keeps a file that only one can make: two holders at once are seen.
+// A process of lock.test.ts. `hold`: takes the lock of the state folder it is given, tells it, and keeps it until its
+// standard input ends. `race`: for each line of its standard input takes the lock for a moment, in which it makes a
+// file that only one can make: two holders at once are seen.
 import { closeSync, openSync, rmSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { withLock } from './lock.ts';
 import { placesOf } from './places.ts';
 import { createReporter } from './report.ts';
@@ -8,17 +11,30 @@ import { createReporter } from './report.ts';
 const [state = '', wait = '60', mode = 'hold'] = process.argv.slice(2);
 const report = createReporter({ json: true, terminal: false });
 const say = (text: string) => void process.stdout.write(`${text}\n`);
+const locked = (work: () => Promise<void>) =>
+  withLock(placesOf(state), { command: 'deploy', revision: 'aaaaaaaaaaaa', report }, Number(wait), work);
+
+async function hold(): Promise<void> {
+  say('held');
+  await new Promise((resolve) => process.stdin.once('close', resolve).resume());
+}
+
+async function alone(): Promise<void> {
+  closeSync(openSync(`${state}/alone`, 'wx'));
+  await delay(5);
+  rmSync(`${state}/alone`);
+}
 
 try {
-  await withLock(placesOf(state), { command: 'deploy', revision: 'aaaaaaaaaaaa', report }, Number(wait), async () => {
-    const alone = `${state}/alone`;
-    if (mode === 'brief') closeSync(openSync(alone, 'wx'));
-    say('held');
-    if (mode === 'hold') await new Promise((resolve) => process.stdin.once('close', resolve).resume());
-    if (mode === 'brief') rmSync(alone);
-  });
-  say('released');
+  if (mode === 'hold') await locked(hold);
+  else {
+    say('ready');
+    for await (const round of createInterface({ input: process.stdin })) {
+      await locked(alone);
+      say(`released ${round}`);
+    }
+  }
 } catch (error) {
-  say(`failed ${(error as Error).message} ${((error as { lines?: string[] }).lines ?? []).join(' ')}`);
+  say(`failed ${(error as Error).message}`);
   process.exitCode = 1;
 }
