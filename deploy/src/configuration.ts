@@ -1,18 +1,10 @@
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './command.ts';
 import type { Context } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { writeFileAtomically } from './files.ts';
+import { writeMonitoring } from './monitoring.ts';
 import { type Colour, gatewaysOf } from './places.ts';
 
 /** Settings that this program reads itself; those of the compose file stand in it. */
@@ -121,31 +113,9 @@ async function tryOut({ places }: Context, files: Record<string, string>, image:
   }
 }
 
-/** Copies the configuration of Prometheus, Alertmanager and Grafana, with the settings that it names filled in. */
-export function renderMonitoring({ places, settings, compose }: Context): void {
-  const from = join(compose.options.source, 'monitoring');
-  if (existsSync(from)) copyFilled(from, places.monitoring, settings);
-}
-
-function copyFilled(from: string, to: string, settings: Context['settings']): void {
-  // In place: the folders are mounted, and a new folder of the same name would not be.
-  makeOpen(to);
-  const entries = readdirSync(from, { withFileTypes: true }).filter(({ name }) => !name.endsWith('.test.ts'));
-  for (const stale of readdirSync(to).filter((name) => !entries.some((entry) => entry.name === name)))
-    rmSync(join(to, stale), { recursive: true });
-  for (const entry of entries) {
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) copyFilled(source, target, settings);
-    else if (/\.(ya?ml|json|tmpl)$/.test(entry.name)) {
-      writeFileAtomically(target, filled(readFileSync(source, 'utf8'), settings));
-      chmodSync(target, 0o644);
-    } else copyFileSync(source, target);
-  }
-}
-
-/** `${NAME}` of a setting; what else looks like it is the program's own, as in dashboards and templates of alerts. */
-function filled(text: string, settings: Context['settings']): string {
-  return text.replaceAll(/\$\{([A-Z][A-Z0-9_]*)\}/g, (whole, name: string) => settings[name] ?? whole);
+/** Copies the configuration of Prometheus, Alertmanager and Grafana; returns the folders in which something changed. */
+export function renderMonitoring({ places, settings, compose }: Context): string[] {
+  return writeMonitoring(compose.options.source, places, settings);
 }
 
 function makeOpen(folder: string): void {

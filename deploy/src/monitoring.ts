@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Settings } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
@@ -18,8 +18,9 @@ export function writeMonitoring(source: string, places: Places, settings: Settin
     const place = join(places.monitoring, path);
     if (existsSync(place) && readFileSync(place, 'utf8') === text) continue;
     // Read by users that the host does not know; nothing in it is secret.
-    mkdirSync(dirname(place), { recursive: true, mode: 0o755 });
+    makeOpen(dirname(place), places.monitoring);
     writeFileAtomically(place, text);
+    chmodSync(place, 0o644);
     changed.add(path.split('/')[0] ?? '');
   }
   for (const path of existsSync(places.monitoring) ? filesBelow(places.monitoring) : []) {
@@ -30,12 +31,20 @@ export function writeMonitoring(source: string, places: Places, settings: Settin
   return [...changed].sort();
 }
 
+// Whatever the deployer's umask is.
+function makeOpen(folder: string, top: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (let at = folder; at.startsWith(top); at = dirname(at)) chmodSync(at, 0o755);
+}
+
 function filesBelow(folder: string): string[] {
   const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' });
   return paths.filter((path) => statSync(join(folder, path)).isFile()).sort();
 }
 
+/** Dashboards stay as they are: what looks like a setting there is Grafana's own. */
 function fill(path: string, settings: Settings): string {
+  if (!path.endsWith('.yml')) return readFileSync(path, 'utf8');
   const known: Settings = { ...settings, SERVER_HOST: settings['SERVER_NAME']?.split(/[\s,]+/)[0] ?? '' };
   return readFileSync(path, 'utf8').replaceAll(/\$\{([A-Z][A-Z0-9_]*)\}/g, (_, name: string) => {
     const value = known[name];
