@@ -130,6 +130,16 @@ test('a mail whose link has expired is not sent', async () => {
   expect(sink.mails).toHaveLength(0);
 });
 
+test('a mail to an address that cannot exist is done without being sent, and the metrics say so', async () => {
+  const { id } = await oweMail(db.pool('auth'), { to: 'someone@synthetic.invalid' });
+  const worker = started();
+  await finished(id);
+  expect(await jobRow(db, id)).toMatchObject({ outcome: 'success', secret: null, attempts: 1, dead_at: null });
+  expect(sink.mails).toEqual([]);
+  const line = 'job_mails_total{template="verify-address",outcome="withheld"} 1';
+  await eventually(async () => (await worker.metrics.registry.metrics()).includes(line));
+});
+
 test('neither secret nor address is ever in Redis', async () => {
   sink.behave('defer');
   const { id, to, token } = await oweMail(db.pool('auth'));

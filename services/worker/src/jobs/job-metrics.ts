@@ -8,8 +8,8 @@ export const QUEUES = ['mail', 'maintenance'] as const;
 export type QueueName = (typeof QUEUES)[number];
 
 const TASKS = [...Object.keys(JOBS), 'maintenance.nightly'];
-/** `unknown`: whether it had its effect cannot be told. */
-const OUTCOMES = ['success', 'failure', 'expired', 'unknown'];
+/** `unknown`: whether it had its effect cannot be told. `withheld`: a mail to an address that cannot exist. */
+const OUTCOMES = ['success', 'failure', 'expired', 'unknown', 'withheld'];
 const TEMPLATES = Mail.options.map(({ shape }) => shape.template.value);
 const BUCKETS = [0.05, 0.1, 0.5, 1, 5, 15, 30, 60, 300, 900, 3600];
 

@@ -10,8 +10,8 @@ import { doubtOf, type Failure, failed, failureOf, TOO_LATE } from './failure.ts
 import type { JobMetrics } from './job-metrics.ts';
 import { buryJob, commitJob, finishJob, type OwedJob, postponeJob, startJob } from './store.ts';
 
-/** How a job ended without an error: done, or of no use any more. */
-export type JobEnd = 'success' | 'expired';
+/** How a job ended without an error: done, of no use any more, or done but for an effect that could reach nobody. */
+export type JobEnd = 'success' | 'expired' | 'withheld';
 export interface JobRun<N extends JobName> {
   id: string;
   payload: JobPayload<N>;
@@ -135,8 +135,14 @@ export function createRunner(deps: RunnerDeps) {
     end(outcome);
     if (outcome === 'expired') await expire(job, null);
     else {
-      await persist(() => finishJob(pool, job, { now: clock(), outcome }), job);
+      await persist(() => finishJob(pool, job, { now: clock(), outcome: 'success' }), job);
       metrics.ended(job, outcome);
+      if (outcome === 'withheld')
+        log.info('a mail to an address that cannot exist was not sent', {
+          'job.id': job.id,
+          'job.name': job.name,
+          outcome,
+        });
     }
     return undefined;
   }

@@ -88,3 +88,14 @@ test('a mail past its time is not sent', async () => {
   expect(await send(mail, sealed('482915'))).toBe('expired');
   expect(sink.mails).toEqual([]);
 });
+
+test('a mail to an address that cannot exist is written and not handed over', async () => {
+  for (const to of ['someone@synthetic.invalid', 'someone@SYNTHETIC.Invalid', 'someone@invalid']) {
+    const sent = send({ ...SAMPLES.code('Ada'), to }, sealed('482915'));
+    expect([to, await sent]).toEqual([to, 'withheld']);
+  }
+  await expect(send({ ...SAMPLES.code('Ada'), to: 'x@synthetic.invalid' }, null)).rejects.toThrow();
+  expect(sink.mails).toEqual([]);
+  for (const to of ['ada@notinvalid', 'ada@invalid.example.test'])
+    expect(await send({ ...SAMPLES.code('Ada'), to }, sealed('1'))).toBe('success');
+});

@@ -24,6 +24,7 @@ export async function sendMail(deps: MailDeps, { id, payload: mail, ...job }: Jo
   const { clock, transport, publicUrl, from } = deps;
   if (mail.expires_at && new Date(mail.expires_at) <= clock()) return 'expired';
   const content = written(deps, mail, job.secret);
+  if (isNowhere(mail.to)) return 'withheld';
   const outgoing = {
     from,
     to: mail.to,
@@ -36,6 +37,9 @@ export async function sendMail(deps: MailDeps, { id, payload: mail, ...job }: Jo
   await transport.send(outgoing, { signal: job.signal, commit: job.commit });
   return 'success';
 }
+
+/** Whether no mail can ever go there (RFC 6761, section 6.4): handed over, it would only come back. */
+const isNowhere = (address: string) => /[.@]invalid$/i.test(address);
 
 /** A mail that cannot be written will not be written better the next time. */
 function written(deps: MailDeps, mail: JobRun<'mail.send'>['payload'], sealed: Buffer | null): MailContent {
