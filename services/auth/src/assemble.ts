@@ -8,6 +8,7 @@ import type { Metrics } from '@gatehouse/kit/metrics';
 import type { Redis } from '@gatehouse/kit/redis';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
+import { SEED_PURPOSE } from './factors/totp.ts';
 import { KEK_PURPOSE, openKeyring } from './keys/keys.ts';
 import { sprayMetrics } from './login/spray.ts';
 import { createAuthMetrics } from './metrics.ts';
@@ -82,7 +83,7 @@ function deriveSecrets(config: Config): Deps['secrets'] {
   return {
     signingKeys: fromJwtSecret(KEK_PURPOSE),
     sessions: fromJwtSecret('session keys'),
-    factors: fromJwtSecret('second factor seeds'),
+    factors: fromJwtSecret(SEED_PURPOSE),
     codes: fromJwtSecret('one-time codes'),
     // Of what is never replaced: guesses that were counted stay counted.
     budgets: deriveKey(config.PASSWORD_PEPPER, 'guess budgets'),

@@ -5,7 +5,12 @@ import type { Deps } from '../deps.ts';
 import { lockSeed, type Seed, updateSealed, updateStep } from './store.ts';
 
 type SeedDeps = Pick<Deps, 'secrets' | 'log' | 'clock'>;
+export interface SealingDeps {
+  secrets: Pick<Deps['secrets'], 'factors'>;
+}
 
+/** What the key that seeds are sealed with is derived for. */
+export const SEED_PURPOSE = 'second factor seeds';
 const STEP_SECONDS = 30;
 const SEED_BYTES = 20;
 
@@ -22,7 +27,7 @@ export async function newSeed({ config }: Pick<Deps, 'config'>, email: string) {
   return { secret, otpauth_uri, qr_svg: encodeQR(otpauth_uri, 'svg', { ecc: 'medium', border: 4 }) };
 }
 
-export function sealSeed({ secrets }: Pick<Deps, 'secrets'>, secret: string, id: string, userId: string): Buffer {
+export function sealSeed({ secrets }: SealingDeps, secret: string, id: string, userId: string): Buffer {
   return seal(secrets.factors, secret, seedAad(id, userId));
 }
 
