@@ -3,6 +3,7 @@ import { ACCESS_EVENTS } from './events/access.ts';
 import { AUTH_EVENTS } from './events/auth.ts';
 import { FACTOR_EVENTS } from './events/factors.ts';
 import { ORG_EVENTS } from './events/org.ts';
+import { PLATFORM_EVENTS } from './events/platform.ts';
 import { WORK_EVENTS } from './events/work.ts';
 
 /** `security`: who-are-you; `access`: a refused may-you; `admin_action`: an administrator's; `change`: the rest. */
@@ -18,6 +19,7 @@ export const EVENTS = {
   ...AUTH_EVENTS,
   ...FACTOR_EVENTS,
   ...ORG_EVENTS,
+  ...PLATFORM_EVENTS,
   ...WORK_EVENTS,
 } as const satisfies Record<string, EventDefinition>;
 
