@@ -9,6 +9,8 @@ import { type Colour, gatewaysOf } from './places.ts';
 
 /** Settings that this program reads itself; those of the compose file stand in it. */
 const DEPLOYER_KEYS = ['BAKE_SECONDS', 'DEPLOY_WITHOUT', 'EDGE_PREFIX', 'GATEWAY_PORT'];
+/** Only programs outside of the containers read it. */
+const OUTSIDE_KEYS = ['GATEWAY_URL'];
 const UPSTREAM = 'upstream.conf';
 
 interface Judgement {
@@ -71,7 +73,7 @@ async function judge({ compose, settings }: Context, config: ComposeConfig, live
     services: Object.fromEntries(
       Object.entries(config.services).map(([name, { environment }]) => [name, plain(environment)]),
     ),
-    deploymentKeys: [...new Set([...inCompose, ...DEPLOYER_KEYS])],
+    deploymentKeys: [...new Set([...inCompose, ...DEPLOYER_KEYS, ...OUTSIDE_KEYS])],
     gateways: gatewaysOf(live, prefix, settings['GATEWAY_PORT'] ?? ''),
     opsAllow: [`${prefix}.3`],
   };
@@ -111,11 +113,6 @@ async function tryOut({ places }: Context, files: Record<string, string>, image:
   } finally {
     rmSync(trial, { recursive: true, force: true });
   }
-}
-
-/** Copies the configuration of Prometheus, Alertmanager and Grafana; returns the folders in which something changed. */
-export function renderMonitoring({ places, settings, compose }: Context): string[] {
-  return writeMonitoring(compose.options.source, places, settings);
 }
 
 function makeOpen(folder: string): void {

@@ -1,6 +1,7 @@
-import { checkConfiguration, renderEdge, renderMonitoring } from '../configuration.ts';
+import { checkConfiguration, renderEdge } from '../configuration.ts';
 import type { Command } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
+import { writeMonitoring } from '../monitoring.ts';
 import { checkSecrets } from '../secrets/check.ts';
 import { readLive } from '../state.ts';
 
@@ -15,8 +16,8 @@ export const command: Command = async (context) => {
       mistakes,
     );
   await renderEdge(context, readLive(places)?.colour ?? 'blue');
-  renderMonitoring(context);
   const { source, settingsFile, variables } = compose.options;
+  writeMonitoring(source, places, context.settings);
   const assignments = Object.entries(variables).map(([key, value]) => `${key}=${quoted(value)}`);
   const file = `${source}/docker-compose.production.yml`;
   const start = [
