@@ -4,29 +4,20 @@
 ARG SERVICE=gateway
 
 # -- The production dependencies, exactly as locked -----------------------------------------------------------------
+FROM node:24-trixie-slim AS manifests
+RUN --mount=type=bind,target=/source node /source/deploy/manifests.ts /source /manifests
+
 FROM node:24-trixie-slim AS dependencies
 WORKDIR /app
-COPY package.json package-lock.json .npmrc ./
-COPY packages/contracts/package.json packages/contracts/
-COPY packages/kit/package.json packages/kit/
-COPY packages/testkit/package.json packages/testkit/
-COPY services/auth/package.json services/auth/
-COPY services/org/package.json services/org/
-COPY services/audit/package.json services/audit/
-COPY services/worker/package.json services/worker/
-COPY gateway/package.json gateway/
-COPY dev/package.json dev/
-COPY e2e/package.json e2e/
-COPY bench/package.json bench/
-COPY examples/upstream/package.json examples/upstream/
+COPY --from=manifests /manifests ./
 RUN --mount=type=cache,target=/root/.npm,sharing=locked \
     npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
       -w packages/contracts -w packages/kit -w services/auth -w services/org -w services/audit -w services/worker \
       -w gateway -w examples/upstream
-# Types, source maps and manuals are for people who write against a package. Licences stay.
+# Types, sources, maps and manuals are for people who write against a package. Licences stay.
 RUN find node_modules -type f \
-      \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -iname 'readme*' -o -iname 'changelog*' \) \
-      -delete \
+      \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.test.js' \
+         -o -iname 'readme*' -o -iname 'changelog*' \) -delete \
     && rm -rf node_modules/.package-lock.json node_modules/.bin
 
 # -- Node alone: no package manager, no way to another user ---------------------------------------------------------
@@ -38,12 +29,12 @@ ENV NODE_ENV=production TZ=UTC NODE_COMPILE_CACHE=/app/.compile-cache
 WORKDIR /app
 STOPSIGNAL SIGTERM
 COPY --from=dependencies /app/node_modules node_modules
-COPY package.json ./
 
 FROM runtime AS platform
 COPY deploy/health.sh deploy/
 COPY packages/contracts packages/contracts
 COPY packages/kit packages/kit
+COPY package.json ./
 
 # -- One stage a process, its code compiled beforehand ----------------------------------------------------------------
 FROM platform AS auth
@@ -121,6 +112,7 @@ LABEL org.opencontainers.image.title="gatehouse/tools" \
 
 # -- An application behind the gateway, to try things with ------------------------------------------------------------
 FROM runtime AS example
+COPY package.json ./
 COPY examples/upstream examples/upstream
 USER 10001:10001
 ENV HOST=0.0.0.0 PORT=4010
@@ -141,8 +133,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends pgbackrest \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
-    # What Debian put there would be found where ours is not; a volume takes the owner of the folder it covers.
-    && rm -f /etc/pgbackrest.conf \
+    # Not Debian's configuration, nor its key, which is one of everybody's. A volume takes the owner of what it covers.
+    && rm -f /etc/pgbackrest.conf /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem \
     && install -d -o 999 -g 999 -m 0750 /var/lib/pgbackrest /var/log/pgbackrest /var/spool/pgbackrest /backups
 COPY deploy/database /opt/gatehouse/database
 COPY deploy/database/postgres/init /docker-entrypoint-initdb.d
@@ -162,7 +154,7 @@ LABEL org.opencontainers.image.title="gatehouse/database" \
 FROM node:24-trixie-slim AS deployer
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates docker-cli docker-buildx docker-compose git openssl \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
+    && rm -rf /usr/share/locale /usr/share/man /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     # Whoever may run this container may read the checkout; git would refuse it for belonging to someone else.
     && git config --system safe.directory '*'

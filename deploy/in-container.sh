@@ -31,12 +31,16 @@ case $socket in unix://*) socket=${socket#unix://} ;; *) echo "DOCKER_HOST is $s
 # are seen as they are: for ports, gateways' addresses, and whether the holder of a lock still lives.
 set -- --rm --network host --pid host -v "$socket:/var/run/docker.sock" -v "$checkout:$checkout" -w "$checkout" \
   -v "$STATE_DIR:$STATE_DIR" "$image" "$@"
-if [ -n "${RECOVERY_KEY_FILE:-}" ]; then set -- -v "$RECOVERY_KEY_FILE:$RECOVERY_KEY_FILE:ro" "$@"; fi
+if [ -n "${RECOVERY_KEY_FILE:-}" ]; then
+  RECOVERY_KEY_FILE=$(realpath "$RECOVERY_KEY_FILE")
+  export RECOVERY_KEY_FILE
+  set -- -v "$RECOVERY_KEY_FILE:$RECOVERY_KEY_FILE:ro" "$@"
+fi
 for name in ENV TO FROM AT S CONFIRM PLAN FORCE LOCK_WAIT DRY_RUN REVISION JSON STATE_DIR PROJECT CONTRACT RECREATE \
   SELF_SIGNED RECOVERY_KEY_FILE \
   USER SUDO_USER CI TERM NO_COLOR; do
   # Without a value, docker takes it from here: nothing of it shows in a list of processes.
   set -- -e "$name" "$@"
 done
-if [ -t 0 ] && [ -t 1 ]; then set -- -it "$@"; fi
+if [ -t 0 ] && [ -t 1 ]; then set -- -it "$@"; elif ! [ -t 0 ]; then set -- -i "$@"; fi
 exec docker run "$@"
