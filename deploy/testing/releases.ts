@@ -55,7 +55,9 @@ export async function migrates(site: Site): Promise<string> {
 }
 
 export function doesNotBuild(site: Site): Promise<string> {
-  return site.commit('Does not build', (edit) => edit('Dockerfile', (text) => `${text}\nRUN exit 3\n`));
+  return site.commit('Does not build', (edit) =>
+    edit('Dockerfile', (text) => text.replace('FROM platform AS org\n', 'FROM platform AS org\nRUN exit 3\n')),
+  );
 }
 
 async function commitAll(site: Site, message: string): Promise<string> {
