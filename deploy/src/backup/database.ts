@@ -44,7 +44,7 @@ export function repositoryOptions(context: Context, access: 'ro' | 'rw'): string
   const secrets = remote ? ['BACKUP_CIPHER', 'BACKUP_S3_KEY', 'BACKUP_S3_KEY_SECRET'] : ['BACKUP_CIPHER'];
   const keys = ['BACKUP_SECOND_PLACE', 'BACKUP_S3_ENDPOINT', 'BACKUP_S3_REGION', 'BACKUP_S3_URI_STYLE'];
   return [
-    ...['--init', '--read-only', '--user', '999:999', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'],
+    ...['--read-only', '--user', '999:999', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'],
     ...['--pids-limit', '256', '--memory', '1g', '--tmpfs', '/tmp:size=64m,mode=1777,noexec,nosuid,nodev'],
     ...['--network', remote ? `${context.project}_egress` : 'none', '--log-opt', 'max-size=10m'],
     ...['-v', `${volumeOf(context, 'backup-repository')}:/var/lib/pgbackrest:${access}`],
