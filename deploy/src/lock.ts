@@ -38,7 +38,7 @@ export interface Purpose {
 const HEARTBEAT_MS = 5_000;
 // Only for a holder whose process cannot be seen from here: in a container, or on another host.
 const SILENT_AFTER_MS = 60_000;
-const POLL_MS = 500;
+const POLL_MS = 100;
 const REMIND_MS = 30_000;
 
 /** The locks that this process holds, for the end that a signal brings. */
