@@ -1,0 +1,129 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Container } from '../compose.ts';
+import type { Context } from '../context.ts';
+import { EXIT, Failure } from '../failure.ts';
+import type { Colour } from '../places.ts';
+import { type Baseline, type Observation, verdict } from './bake-rules.ts';
+import { containersOf } from './colour.ts';
+import { hasCrashed, isReady } from './gate.ts';
+import { askOps, opsUrl, sumOf } from './ops.ts';
+
+const EVERY_MS = 1_000;
+const SYNTHETIC_PAUSE_MS = 15_000;
+
+interface Counts {
+  requests: number;
+  errors: number;
+  waiting: number;
+  dead: number;
+}
+
+/** Counts from before the switch, which what follows is compared with. */
+export interface Start {
+  baseline: Baseline;
+  counts: Counts;
+}
+
+/** To be taken right before the switch; `old` is undefined on a first installation. */
+export async function beforeBake(context: Context, colour: Colour, old: Colour | undefined): Promise<Start> {
+  const counts = await countsOf(context, await containersOf(context, colour));
+  const before = old && (await countsOf(context, await containersOf(context, old)));
+  const errorShare = before && before.requests > 0 ? before.errors / before.requests : 0;
+  return { baseline: { errorShare, dead: before?.dead ?? counts.dead }, counts };
+}
+
+/** Watches the colour for so long; throws a Failure with what was seen when it must not stay. */
+export async function bake(context: Context, colour: Colour, start: Start, options: BakeOptions): Promise<void> {
+  const observations: Observation[] = [];
+  const synthetic = repeatSynthetic(options.synthetic);
+  try {
+    for (const end = Date.now() + options.seconds * 1000; ; await delay(EVERY_MS)) {
+      observations.push(await observe(context, colour, start, synthetic.failures()));
+      const reason = verdict(observations, start.baseline);
+      if (reason) throw new Failure(EXIT.rolledBack, reason, synthetic.failures() > 0 ? synthetic.said() : []);
+      // A run that has begun is waited for, and one that failed is made again: it was either twice or it was chance.
+      if (Date.now() >= end && synthetic.passed()) return;
+    }
+  } finally {
+    synthetic.stop();
+  }
+}
+
+export interface BakeOptions {
+  seconds: number;
+  /** One run of the synthetic tenant against the colour; rejects when it fails. */
+  synthetic: () => Promise<unknown>;
+}
+
+async function observe(context: Context, colour: Colour, { counts }: Start, failures: number): Promise<Observation> {
+  const containers = await containersOf(context, colour);
+  const broken = containers
+    .filter((container) => hasCrashed(container) || container.health === 'unhealthy')
+    .map(({ service, state, health, restarts }) =>
+      restarts > 0 || state !== 'running' ? `${service} has ended` : `${service} is ${health}`,
+    );
+  const answers = await Promise.all(containers.map((container) => isReady(container, context)));
+  const unready = containers.filter((_, index) => !answers[index]?.ok).map(({ service }) => service);
+  const now = await countsOf(context, containers);
+  return {
+    at: Date.now(),
+    broken,
+    unready,
+    requests: now.requests - counts.requests,
+    errors: now.errors - counts.errors,
+    waiting: now.waiting,
+    dead: now.dead,
+    syntheticFailures: failures,
+  };
+}
+
+async function countsOf({ settings }: Context, containers: readonly Container[]): Promise<Counts> {
+  const counts: Counts = { requests: 0, errors: 0, waiting: 0, dead: 0 };
+  await Promise.all(
+    containers.map(async (container) => {
+      const url = opsUrl(container, settings);
+      const { text } = url ? await askOps(`${url}/metrics`) : { text: '' };
+      counts.waiting += sumOf(text, 'db_connections_waiting');
+      // Every worker reads the same number from the database.
+      counts.dead = Math.max(
+        counts.dead,
+        sumOf(text, 'job_queue_length', ({ state }) => state === 'dead'),
+      );
+      if (!container.service.startsWith('gateway-')) return;
+      counts.requests += sumOf(text, 'http_requests_total');
+      counts.errors += sumOf(text, 'http_requests_total', ({ status }) => status?.startsWith('5') === true);
+    }),
+  );
+  return counts;
+}
+
+/** Runs it again and again beside the looks, since one run takes longer than they may wait. */
+function repeatSynthetic(once: () => Promise<unknown>) {
+  const stopping = new AbortController();
+  let failures = 0;
+  let runs = 0;
+  let said: string[] = [];
+  const loop = async () => {
+    while (!stopping.signal.aborted) {
+      try {
+        await once();
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        said = error instanceof Failure ? [error.message, ...error.lines] : [String(error)];
+      }
+      runs += 1;
+      // The second try after a failure is made at once.
+      await delay(failures > 0 ? 500 : SYNTHETIC_PAUSE_MS, undefined, { signal: stopping.signal }).catch(
+        () => undefined,
+      );
+    }
+  };
+  void loop();
+  return {
+    passed: () => runs > 0 && failures === 0,
+    failures: () => failures,
+    said: () => said,
+    stop: () => stopping.abort(),
+  };
+}
