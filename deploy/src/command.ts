@@ -95,3 +95,16 @@ export async function stopCommands(): Promise<void> {
   await Promise.all(ends);
   clearTimeout(timer);
 }
+
+/** Runs a program on this process's terminal, for what a person follows, and resolves with its code. */
+export function interactive(program: string, args: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit' });
+    running.add(child);
+    child.once('error', reject);
+    child.once('close', (code) => {
+      running.delete(child);
+      if (!stopping) resolve(code ?? 130);
+    });
+  });
+}
