@@ -37,6 +37,17 @@ test('a service that is not there yet is waited for, and each request arrives on
   expect(connector.troubled()).toBe(true);
 });
 
+test('one that restarts twice in a row is waited for twice', async () => {
+  const port = await freePort();
+  const { post } = pool(`http://127.0.0.1:${port}`);
+  for (let restarts = 0; restarts < 2; restarts++) {
+    const sent = post();
+    setTimeout(() => void listen(port), 1_800);
+    expect((await sent).statusCode).toBe(200);
+    await Promise.all(endings.splice(1).map((end) => end()));
+  }
+}, 15_000);
+
 test('one that stays away is given up for all at once, and then refused at once', async () => {
   const { post } = pool(`http://127.0.0.1:${await freePort()}`);
   const startedAt = performance.now();
@@ -50,7 +61,7 @@ test('one that stays away is given up for all at once, and then refused at once'
   expect(waitedMs).toBeGreaterThan(PATIENCE_MS - 500);
   expect(waitedMs).toBeLessThan(PATIENCE_MS + 1_000);
   expect(refusedMs).toBeLessThan(300);
-}, 10_000);
+}, 15_000);
 
 test('a name is asked for again each time, and of two addresses the one that answers serves', async () => {
   const port = await freePort();

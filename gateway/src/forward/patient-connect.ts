@@ -2,8 +2,8 @@ import type { LookupFunction } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { buildConnector } from 'undici';
 
-/** For how long a service that cannot be reached is tried again: about what its restart takes. */
-export const PATIENCE_MS = 3_000;
+/** For how long a service that cannot be reached is tried again: what its restart takes on a busy machine. */
+export const PATIENCE_MS = 5_000;
 const FIRST_PAUSE_MS = 25;
 const PAUSE_MAX_MS = 250;
 // Longer than an answer to a connect takes on any network between us, short enough to try again.
@@ -46,12 +46,12 @@ export function createPatientConnector({ timeoutMs = ATTEMPT_MS, lookup }: Optio
     timeout: Math.min(timeoutMs, ATTEMPT_MS),
     ...(lookup && { lookup }),
   });
-  let awaySince = Number.NEGATIVE_INFINITY;
+  let awaySince: number | undefined;
   let failedAt = Number.NEGATIVE_INFINITY;
 
   function mayTryAgain(): boolean {
     const nowMs = performance.now();
-    if (nowMs - failedAt > FORGET_MS) awaySince = nowMs;
+    if (awaySince === undefined || nowMs - failedAt > FORGET_MS) awaySince = nowMs;
     failedAt = nowMs;
     return nowMs - awaySince < PATIENCE_MS;
   }
@@ -59,7 +59,7 @@ export function createPatientConnector({ timeoutMs = ATTEMPT_MS, lookup }: Optio
   function attempt(options: buildConnector.Options, callback: buildConnector.Callback, pauseMs: number): void {
     connectOnce(options, (...[error, socket]) => {
       if (error === null) {
-        awaySince = performance.now();
+        awaySince = undefined;
         return callback(null, socket);
       }
       if (!UNREACHED.has((error as NodeJS.ErrnoException).code ?? '') || !mayTryAgain()) return callback(error, null);
