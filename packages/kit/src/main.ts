@@ -1,4 +1,5 @@
 import type { RequestListener, Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import type { z } from 'zod';
 import { type Clock, systemClock } from './clock.ts';
 import { ConfigError, loadConfig, type processSettings } from './config.ts';
@@ -29,6 +30,8 @@ export interface Process<C> {
 const EX_CONFIG = 78;
 const HARD_EXIT_MS = 28_000;
 const DRAIN_MS = 25_000;
+// Within this time a connection under load has had its last answer.
+const LINGER_MS = 1_000;
 // Longer than nginx's and undici's idle times, so that the side that sends never meets a socket being closed.
 const KEEP_ALIVE_MS = 65_000;
 
@@ -142,17 +145,24 @@ async function listenGracefully(
   server.headersTimeout = 10_000;
   if (typeof handler === 'function') server.requestTimeout = 30_000;
   server.prependListener('request', (_req, res) => {
-    if (lifecycle.stopping) res.shouldKeepAlive = false;
+    if (!server.listening) res.shouldKeepAlive = false;
   });
   await bind(server, port, host);
   lifecycle.onStop('listeners', `port ${port}`, () => drain(server), DRAIN_MS + 1000);
   return server;
 }
 
-/** Takes no new connection, closes idle ones, and lets requests finish; after 25 s it closes what is left. */
+/**
+ * Takes no new connection, ends each that there is with its next answer, closes those that had none, and lets requests
+ * finish; after 25 s it closes what is left. Connections are kept until the listener is closed: whoever had to open new
+ * ones before would have some of them waiting in the kernel just then, and lost.
+ */
 async function drain(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
+  // Without what an HTTP server adds to it: that would close idle connections at once, also under a request on its way.
+  const closed = new Promise<void>((resolve) => {
+    NetServer.prototype.close.call(server, () => resolve());
+  });
+  setTimeout(() => server.closeIdleConnections(), LINGER_MS).unref();
   await within(closed, DRAIN_MS).catch(() => server.closeAllConnections());
 }
 
