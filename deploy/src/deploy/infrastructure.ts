@@ -72,7 +72,7 @@ async function up({ compose }: Context, services: readonly string[], options: re
 }
 
 /** Compose marks each container with a hash of what it was made from. */
-async function outdatedServices({ compose }: Context, services: readonly string[]): Promise<string[]> {
+export async function outdatedServices({ compose }: Context, services: readonly string[]): Promise<string[]> {
   const present = (await compose.containers(services)).filter(({ state }) => state === 'running');
   const hashes = new Map<string, string>();
   for (const line of (await compose.must(['config', '--hash', services.join(',')])).split('\n')) {

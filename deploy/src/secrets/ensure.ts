@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { prepareFolders } from '../backup/folders.ts';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 import type { Places } from '../places.ts';
@@ -55,6 +56,7 @@ export async function ensureSecrets(context: Context, options: EnsureOptions = {
   const site = ensureSite(context, options.selfSigned ?? environment !== 'production');
   const recovery = ensureRecoveryKey(places, options.announce);
   const sealed = await sealSecrets(context);
+  prepareFolders(places);
   return { made: [...made.keys(), ...site, ...recovery], missing: stillMissing(context, shelf.find), sealed };
 }
 
