@@ -68,6 +68,15 @@ describe('loadConfig', () => {
     expect(config.JWT_SECRET).toBe(good);
   });
 
+  test('F42 takes an empty file for unset: an optional secret is left out, a required one is missed', () => {
+    const path = secretFile('\n', 0o400);
+
+    expect(loadConfig(z.object({ SENTRY_DSN: z.url().optional() }), { SENTRY_DSN_FILE: path })).toEqual({});
+    expect(() => loadConfig(z.object({ JWT_SECRET: secret() }), { JWT_SECRET_FILE: path })).toThrow(
+      'JWT_SECRET: is required',
+    );
+  });
+
   test('refuses a secret file that everyone may read', () => {
     expect(mistakesOf({ PORT: '1', JWT_SECRET_FILE: secretFile(good, 0o644) })).toEqual([
       'JWT_SECRET: the file that JWT_SECRET_FILE names is open to everyone; chmod it to 0400',
