@@ -6,7 +6,7 @@ INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test check e2e test-faults test-deploy test-deploy-all bench audit-verify import-users rotate-signing-keys openapi install
-.PHONY: images images-scan secrets configure deploy deploy-plan status releases rollback restart logs backup backups restore restore-drill
+.PHONY: images images-scan secrets restore-secrets configure deploy deploy-plan status releases rollback restart logs backup backups restore restore-drill
 .PHONY: migrate migrate-status schema-verify schema-baseline maintenance-on maintenance-off renew-certificate unlock doctor
 
 help: ## Print the commands
@@ -69,6 +69,8 @@ images: ## Build every image of REVISION (default: HEAD)
 images-scan: install ## Look for known vulnerabilities in the dependencies, and write the bill of materials (SBOM)
 	@sh deploy/scan.sh
 secrets: ## ENV=: make every secret that is missing, and say what you must still supply
+	$(DEPLOYER)
+restore-secrets: ## ENV= FROM=sealed copy: put the secrets back on a new host; asks for the recovery key
 	$(DEPLOYER)
 configure: ## ENV=: check the settings and write nginx's and Prometheus' configuration, for a start by hand
 	$(DEPLOYER)
