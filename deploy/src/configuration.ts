@@ -4,7 +4,6 @@ import { run } from './command.ts';
 import type { Context } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { writeFileAtomically } from './files.ts';
-import { writeMonitoring } from './monitoring.ts';
 import { type Colour, gatewaysOf } from './places.ts';
 
 /** Settings that this program reads itself; those of the compose file stand in it. */
