@@ -31,13 +31,21 @@ case $socket in unix://*) socket=${socket#unix://} ;; *) echo "DOCKER_HOST is $s
 # are seen as they are: for ports, gateways' addresses, and whether the holder of a lock still lives.
 set -- --rm --network host --pid host -v "$socket:/var/run/docker.sock" -v "$checkout:$checkout" -w "$checkout" \
   -v "$STATE_DIR:$STATE_DIR" "$image" "$@"
-if [ -n "${RECOVERY_KEY_FILE:-}" ]; then
-  RECOVERY_KEY_FILE=$(realpath "$RECOVERY_KEY_FILE")
-  export RECOVERY_KEY_FILE
-  set -- -v "$RECOVERY_KEY_FILE:$RECOVERY_KEY_FILE:ro" "$@"
+# Files of the deployer's own: the recovery key, a sealed copy, what `make secrets` takes over.
+if [ -f "${FROM:-}" ]; then
+  FROM=$(realpath "$FROM")
+  export FROM
+  set -- -v "$FROM:$FROM:ro" "$@"
 fi
+for name in RECOVERY_KEY SMTP_PASSWORD SENDGRID_API_KEY SENTRY_DSN ALERT_WEBHOOK_URL BACKUP_S3_KEY BACKUP_S3_KEY_SECRET; do
+  eval "file=\${${name}_FILE:-}"
+  if [ -n "$file" ]; then
+    file=$(realpath "$file")
+    set -- -v "$file:$file:ro" -e "${name}_FILE=$file" "$@"
+  fi
+done
 for name in ENV TO FROM AT S CONFIRM PLAN FORCE LOCK_WAIT DRY_RUN REVISION JSON STATE_DIR PROJECT CONTRACT RECREATE \
-  SELF_SIGNED RECOVERY_KEY_FILE \
+  SELF_SIGNED \
   USER SUDO_USER CI TERM NO_COLOR; do
   # Without a value, docker takes it from here: nothing of it shows in a list of processes.
   set -- -e "$name" "$@"
