@@ -131,10 +131,12 @@ function owner(): number {
 
 function print(recoveryKey: string): void {
   // Not through the reporter, which may keep what it is told.
-  writeSync(
-    1,
-    `\nTHE RECOVERY KEY, shown this once and stored nowhere:\n\n    ${recoveryKey}\n\n` +
-      'Keep it offline, where this host is not. With it and a sealed copy, all secrets come back; without it,\n' +
-      'whoever loses this host loses them, and with them every password, second factor and backup.\n\n',
-  );
+  if (process.env['JSON'] === '1') writeSync(1, `${JSON.stringify({ event: 'recovery_key', key: recoveryKey })}\n`);
+  else
+    writeSync(
+      1,
+      `\nTHE RECOVERY KEY, shown this once and stored nowhere:\n\n    ${recoveryKey}\n\n` +
+        'Keep it offline, where this host is not. With it and a sealed copy, all secrets come back; without it,\n' +
+        'whoever loses this host loses them, and with them every password, second factor and backup.\n\n',
+    );
 }
