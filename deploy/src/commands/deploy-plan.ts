@@ -42,7 +42,7 @@ export const command: Command = async (context, variables) => {
     `  from        ${live ? `${live.revision} (${live.colour})` : 'nothing: a first installation'}`,
     `  to          ${revision} (${colour})${live?.revision === revision ? ', the same again' : ''}`,
     `  migrations  ${pending.length === 0 ? 'none' : pending.length}`,
-    ...pending.map(({ unit, name, kind }) => `    ${kind.padEnd(8)}  ${unit}/${name}`),
+    ...(live ? pending : []).map(({ unit, name, kind }) => `    ${kind.padEnd(8)}  ${unit}/${name}`),
     `  starts      ${servicesOf(colour).join(', ')}`,
     `  stops       ${live ? `${servicesOf(live.colour).join(', ')}, when the new ones have proven themselves` : 'nothing'}`,
     `  kept as is  ${outdated.length > 0 ? `${outdated.join(', ')}, which this release has differently (RECREATE=)` : 'postgres, redis, nginx'}`,

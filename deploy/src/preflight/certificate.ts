@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { error, type Finding, warning } from './findings.ts';
 
@@ -56,7 +57,7 @@ function judgeValidity({ validFrom, validTo }: X509Certificate, now: number): Fi
 /** nginx also takes `*.example.com` and `.example.com` as names; a wildcard of the certificate must be the same one. */
 function covers(certificate: X509Certificate, name: string): boolean {
   const plain = name.replace(/^\*?\./, 'any.');
-  return certificate.checkHost(plain) !== undefined || certificate.checkIP(name) !== undefined;
+  return (isIP(name) ? certificate.checkIP(name) : certificate.checkHost(plain)) !== undefined;
 }
 
 function attempt<T>(work: () => T): T | undefined {
