@@ -1,14 +1,19 @@
+import { writeOut } from './log-output.ts';
+
 // A write costs as much as serving a tenth of a request: under load hundreds of lines share one.
 const FLUSH_MS = 10;
 
 let lines = '';
+let count = 0;
 let listening = false;
 
 function flush(): void {
   const text = lines;
+  const written = count;
   lines = '';
-  // Synchronous for files and pipes, so that nothing is lost when the process leaves right after.
-  if (text) process.stdout.write(text);
+  count = 0;
+  // Synchronous for files and pipes that are read, so that nothing is lost when the process leaves right after.
+  if (text) writeOut(text, written);
 }
 
 /**
@@ -22,4 +27,5 @@ export function writeLine(line: string): void {
   }
   if (!lines) setTimeout(flush, FLUSH_MS).unref();
   lines += `${line}\n`;
+  count += 1;
 }

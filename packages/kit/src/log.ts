@@ -3,6 +3,7 @@ import winston from 'winston';
 import 'winston-daily-rotate-file';
 import { requestContext } from './context.ts';
 import { writeLine } from './line-buffer.ts';
+import { countDropped, output } from './log-output.ts';
 import { redact } from './redact.ts';
 
 export type Logger = winston.Logger;
@@ -112,8 +113,9 @@ export function createLogger({ service, version, environment, level, dir }: LogO
     return JSON.stringify(line);
   });
   const files = dir ? rotatingFiles(dir, service) : [];
-  const transports = [new winston.transports.Stream({ stream: process.stdout }), ...files];
+  const transports = [new winston.transports.Stream({ stream: output }), ...files];
   const log = winston.createLogger({ level, format, transports, exitOnError: false });
+  log.on('error', () => countDropped());
 
   const constant = JSON.stringify(resource).slice(1, -1);
   sinks.set(log, (lineLevel, fields) => {
@@ -139,6 +141,13 @@ function timestamp(): string {
   return lastText;
 }
 
+/** A full disk breaks a file until its next turn, and would end the process; stdout has every line all the same. */
+function outliveFullDisk(file: winston.transport): winston.transport {
+  const { logStream } = file as winston.transport & { logStream: NodeJS.EventEmitter };
+  logStream.on('error', () => countDropped());
+  return file;
+}
+
 function rotatingFiles(dir: string, service: string): winston.transport[] {
   mkdirSync(dir, { recursive: true });
   const file = { dirname: dir, maxSize: '10m', maxFiles: 10, auditFile: `${dir}/.${service}.json` };
@@ -150,7 +159,7 @@ function rotatingFiles(dir: string, service: string): winston.transport[] {
       auditFile: `${dir}/.${service}-error.json`,
       level: 'error',
     }),
-  ];
+  ].map(outliveFullDisk);
 }
 
 function clean(value: unknown): unknown {

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { ConfigError, loadConfig, type processSettings } from './config.ts';
 import { createLifecycle, type Lifecycle, within } from './lifecycle.ts';
 import { createLogger, errorFields, type Logger } from './log.ts';
+import { droppedLines } from './log-output.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createServer } from './node-http.ts';
 import { type Check, createOps } from './ops.ts';
@@ -55,6 +56,7 @@ export async function runMain<S extends z.ZodObject<typeof processSettings>>(
     dir: common.LOG_DIR,
   });
   const metrics = createMetrics(release);
+  countDroppedLines(metrics);
   const lifecycle = createLifecycle({ log, graceMs: common.SHUTDOWN_GRACE_MS });
   const checks: Record<string, Check> = {};
   const optional: string[] = [];
@@ -99,6 +101,19 @@ export async function runMain<S extends z.ZodObject<typeof processSettings>>(
     await lifecycle.stop('failed start');
     process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
   }
+}
+
+function countDroppedLines(metrics: Metrics): void {
+  let counted = 0;
+  metrics.counter({
+    name: 'log_lines_dropped_total',
+    help: 'Lines of the log that could not be written: no room on the disk, or nobody who reads.',
+    collect(counter) {
+      const now = droppedLines();
+      counter.inc(now - counted);
+      counted = now;
+    },
+  });
 }
 
 function configOrExit<S extends z.ZodObject>(schema: S): z.output<S> {
