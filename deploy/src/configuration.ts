@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from './command.ts';
+import { CommandError, run } from './command.ts';
 import type { Context } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { writeFileAtomically } from './files.ts';
@@ -76,7 +76,14 @@ async function judge({ compose, settings }: Context, config: ComposeConfig, live
     gateways: gatewaysOf(live, prefix, settings['GATEWAY_PORT'] ?? ''),
     opsAllow: [`${prefix}.3`],
   };
-  return JSON.parse(await compose.job('deploy/jobs/configure.ts', [], { input: JSON.stringify(input) })) as Judgement;
+  try {
+    return JSON.parse(await compose.job('deploy/jobs/configure.ts', [], { input: JSON.stringify(input) })) as Judgement;
+  } catch (cause) {
+    if (!(cause instanceof CommandError)) throw cause;
+    const seen = cause.result.stderr.trim().split('\n').slice(-5);
+    const remedy = 'It runs in the image gatehouse/tools of the revision, which make images builds.';
+    throw new Failure(EXIT.secrets, 'The settings could not be judged', [...seen, remedy], { cause });
+  }
 }
 
 /** Compose writes a dollar as two, so that its output could be its input. */
