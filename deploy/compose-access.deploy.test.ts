@@ -196,6 +196,7 @@ describe('the two colours', () => {
         .replaceAll(GREEN, BLUE)
         .replaceAll(/"10\.80\.0\.2([12])"/g, '"10.80.0.1$1"');
       expect(profiles).toEqual(['green']);
+      expect(JSON.stringify(twin)).not.toMatch(new RegExp(`blue|${BLUE}`));
       expect(JSON.parse(asBlue)).toEqual(services[name]);
     },
   );
