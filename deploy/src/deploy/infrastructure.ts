@@ -1,5 +1,4 @@
 import { prepareFolders } from '../backup/folders.ts';
-import { must } from '../command.ts';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 import { writeMonitoring } from '../monitoring.ts';
@@ -71,19 +70,10 @@ async function up({ compose }: Context, services: readonly string[], options: re
   ]);
 }
 
-/** Compose marks each container with a hash of what it was made from. */
+/** Those that Compose would make anew if it were let, as it says itself. */
 export async function outdatedServices({ compose }: Context, services: readonly string[]): Promise<string[]> {
-  const present = (await compose.containers(services)).filter(({ state }) => state === 'running');
-  const hashes = new Map<string, string>();
-  for (const line of (await compose.must(['config', '--hash', services.join(',')])).split('\n')) {
-    const [name, hash] = line.trim().split(/\s+/);
-    if (name && hash) hashes.set(name, hash);
-  }
-  const outdated: string[] = [];
-  for (const { id, service } of present) {
-    const format = '{{index .Config.Labels "com.docker.compose.config-hash"}}';
-    const made = (await must('docker', ['inspect', '--format', format, id])).trim();
-    if (hashes.get(service) !== made) outdated.push(service);
-  }
-  return outdated;
+  const args = ['--dry-run', 'up', '-d', '--no-deps', '--no-build', ...services];
+  const { stderr } = await compose.run(args);
+  const recreated = [...stderr.matchAll(/Container (\S+)\s+Recreate\s/g)].map(([, name = '']) => name);
+  return services.filter((name) => recreated.some((container) => container.endsWith(`-${name}-1`)));
 }
