@@ -52,6 +52,15 @@ const BUSY = new Set(['55P03', '40P01']);
  * changed after it was applied, on a gap, and on a schema that is newer by more than expansions.
  */
 export async function migrate(settings: ConnectionSettings, options: MigrateOptions): Promise<string[]> {
+  return asMigrator(settings, async (client) => {
+    const applied: string[] = [];
+    for (const unit of options.units ?? MIGRATION_UNITS) applied.push(...(await migrateUnit(client, unit, options)));
+    return applied;
+  });
+}
+
+/** Runs on a session that alone may migrate. */
+async function asMigrator<T>(settings: ConnectionSettings, work: (client: Querier) => Promise<T>): Promise<T> {
   const { tls, ...connection } = settings;
   const client = new pg.Client({ ...connection, ssl: tls === true, application_name: 'gatehouse-migrate' });
   // Its loss is reported by the statement that runs.
@@ -60,13 +69,34 @@ export async function migrate(settings: ConnectionSettings, options: MigrateOpti
   try {
     await takeLock(client);
     await prepare(client);
-    const applied: string[] = [];
-    for (const unit of options.units ?? MIGRATION_UNITS) applied.push(...(await migrateUnit(client, unit, options)));
-    return applied;
+    return await work(client);
   } finally {
     // Ending the session gives the lock back.
     await client.end().catch(() => undefined);
   }
+}
+
+/**
+ * Records every migration as applied without running any, and tells which: for a database that has the schema of this
+ * release from elsewhere, which the caller has made sure of. Throws SchemaError when something is recorded already.
+ */
+export async function baseline(
+  settings: ConnectionSettings,
+  { root, units = MIGRATION_UNITS }: Pick<MigrateOptions, 'root' | 'units'>,
+): Promise<string[]> {
+  return asMigrator(settings, async (client) => {
+    const recorded: string[] = [];
+    await client.query('begin');
+    const { rows } = await client.query('select count(*)::integer as count from migrations.applied');
+    if (rows[0].count > 0) throw new SchemaError(`${rows[0].count} migrations are recorded already; migrate instead`);
+    for (const { unit, dir } of units)
+      for (const migration of readMigrations(join(root, dir))) {
+        await record(client, unit, migration);
+        recorded.push(`${unit}/${migration.name}`);
+      }
+    await client.query('commit');
+    return recorded;
+  });
 }
 
 /** What is applied and what is to come, unit by unit. */

@@ -6,7 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { type TestDatabase, testDatabase } from '@gatehouse/testkit/database';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { MIGRATION_UNITS, type MigrateOptions, migrate, SchemaError, schemaCheck, status } from './migrations.ts';
+import {
+  baseline,
+  MIGRATION_UNITS,
+  type MigrateOptions,
+  migrate,
+  SchemaError,
+  schemaCheck,
+  status,
+} from './migrations.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const PLATFORM = MIGRATION_UNITS.filter(({ unit }) => unit === 'platform');
@@ -67,6 +75,17 @@ describe('migrate', () => {
     remove('0002_again.sql');
     write('0002_schema.sql', 'create schema sample; -- changed');
     await expect(up()).rejects.toThrow('sample/0002_schema.sql was changed after it was applied');
+  });
+
+  test('a baseline records what is there from elsewhere, runs nothing, and is taken once', async () => {
+    write('0001_schema.sql', 'create schema sample;');
+    write('0002_table.sql', 'create table sample.things (id integer);');
+    const take = () => baseline(database.connection('migrator'), { root, units: SAMPLE });
+    expect(await take()).toEqual(['sample/0001_schema.sql', 'sample/0002_table.sql']);
+    const { rows } = await admin.query(`select to_regclass('sample.things') as things`);
+    expect(rows).toEqual([{ things: null }]);
+    expect(await up()).toEqual([]);
+    await expect(take()).rejects.toThrow('2 migrations are recorded already');
   });
 
   test('a failing file leaves nothing behind and says where it failed', async () => {

@@ -4,7 +4,7 @@ import { many, type Pool, sqlState } from './db.ts';
 import { readMigrations, SchemaError } from './migration-files.ts';
 import { type AppliedMigration, pendingMigrations } from './migration-state.ts';
 
-export { type MigrateOptions, type MigrationStatus, migrate, status } from './migrate.ts';
+export { baseline, type MigrateOptions, type MigrationStatus, migrate, status } from './migrate.ts';
 export { MIGRATION_UNITS, type MigrationUnit, SchemaError } from './migration-files.ts';
 export { type DatabaseRole, MIGRATOR_ROLE, type ProvisionOptions, provision, SERVICE_ROLES } from './provision.ts';
 
