@@ -44,20 +44,21 @@ export interface BuiltImage {
 }
 
 /**
- * Builds the images of a revision, at once: BuildKit makes what they share one time. A reference that exists is used
- * as it is, since it was built from the same files. Throws a Failure with code 30.
+ * Builds the images of a revision. A reference that exists is used as it is, since it was built from the same files.
+ * Throws a Failure with code 30.
  */
 export async function buildImages(context: Pick<Context, 'places'>, options: BuildOptions): Promise<BuiltImage[]> {
   const { revision, source, names = DEPLOYED } = options;
   const logs = options.logs ?? join(context.places.releases, revision.slice(0, 12), 'build');
-  const images = IMAGES.filter(({ name }) => names.includes(name));
-  const shared = await sharedArguments(revision, source);
-  const outcomes = await Promise.allSettled(
-    images.map((image) => ensureImage(image, { revision, source, logs, shared })),
-  );
-  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
-  if (failures.length > 0) throw failures[0];
-  return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const build = { revision, source, logs, shared: await sharedArguments(revision, source) };
+  // The first one makes the layers that others share: builds that begin together would make some of them twice.
+  const [first, ...others] = IMAGES.filter(({ name }) => names.includes(name));
+  if (!first) return [];
+  const built = await ensureImage(first, build);
+  const outcomes = await Promise.allSettled(others.map((image) => ensureImage(image, build)));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw failed.reason;
+  return [built, ...outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))];
 }
 
 /** The tag of the database image: twelve digits of a hash of all that goes into it. */
