@@ -125,7 +125,12 @@ export async function createSite({ name, environment = 'production', number, set
   const lines = Object.entries(own).map(([key, value]) => `${key}=${value}\n`);
   writeFileSync(places.overrides, lines.join(''));
 
-  const base = { ENV: environment, STATE_DIR: places.state, PROJECT: project, JSON: '1' };
+  // An engine without docker-init cannot start a container with one.
+  const init = await run('docker', ['run', '--rm', '--init', '--entrypoint', 'true', 'postgres:17']);
+  const base = {
+    ...{ ENV: environment, STATE_DIR: places.state, PROJECT: project, JSON: '1' },
+    ...(init.code === 0 ? {} : { CONTAINER_INIT: 'false' }),
+  };
   let certificates = 0;
 
   async function renewCertificate(): Promise<void> {
