@@ -1,14 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '@gatehouse/testkit/process';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ROOT } from '../../dev/src/platform.ts';
 import { query } from '../house/house.ts';
 import { platformAdmin } from '../house/people.ts';
 import { plain } from '../house/plain.ts';
 import { until } from '../house/wait.ts';
+import { NAMES, type Name, startBeside } from './beside.ts';
 import { type Scene, startScene } from './scene.ts';
 
 let scene: Scene;
@@ -18,35 +15,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => scene.close(), 60_000);
 
-type Name = 'auth' | 'org' | 'audit' | 'worker' | 'gateway';
-const NAMES: Name[] = ['auth', 'org', 'audit', 'worker', 'gateway'];
 const PASSWORD = 'not-to-be-seen-in-any-line-7Qw2';
-
-/** Another process like the running one, beside it, with some of its settings changed; undefined takes one away. */
-async function another(name: Name, changes: Record<string, string | undefined>) {
-  const pid = scene.platform.process(name).pid();
-  const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
-  const env = Object.fromEntries(
-    variables.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-  );
-  const [port, opsPort] = [await freePort(), await freePort()];
-  const upper = name.toUpperCase();
-  Object.assign(env, { [`${upper}_PORT`]: String(port), [`${upper}_OPS_PORT`]: String(opsPort) });
-  for (const [key, value] of Object.entries(changes)) {
-    delete env[`${key}_FILE`];
-    if (value === undefined) delete env[key];
-    else env[key] = value;
-  }
-  const main = name === 'gateway' ? 'gateway/src/main.ts' : `services/${name}/src/main.ts`;
-  const child = spawn(process.execPath, [main], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  const closed = once(child, 'close').then(([code]) => code as number | null);
-  return { child, opsPort, output: () => output, closed };
-}
+const another = (name: Name, changes: Record<string, string | undefined>) => startBeside(scene, name, changes);
 
 async function endOf(name: Name, changes: Record<string, string | undefined>) {
   const { child, closed, output } = await another(name, changes);

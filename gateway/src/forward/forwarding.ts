@@ -159,6 +159,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     // The client's end of the body breaks too when it leaves; that says nothing of the upstream.
     if (exchange.socket.destroyed) return this.abandon();
     if (code === 'UND_ERR_INVALID_ARG') return this.#misbuilt();
+    if (code === 'EMFILE' || code === 'ENFILE') return this.#outOfFiles();
     if (this.#retries(code)) return;
     target.circuit.failed(context.now());
     this.#end(errorType(code));
@@ -194,6 +195,13 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.target.circuit.abandoned();
     this.#end('error');
     refuse(this.exchange, REFUSALS.framing, this.context.quota);
+  }
+
+  /** We have no connection left to ask with; that says nothing of the upstream. */
+  #outOfFiles(): void {
+    this.target.circuit.abandoned();
+    this.#end('error');
+    refuse(this.exchange, overloaded(), this.context.quota);
   }
 
   /** The client is gone, or must be let go. */
