@@ -45,7 +45,7 @@ for name in RECOVERY_KEY SMTP_PASSWORD SENDGRID_API_KEY SENTRY_DSN ALERT_WEBHOOK
   fi
 done
 for name in ENV TO FROM AT S CONFIRM PLAN FORCE LOCK_WAIT DRY_RUN REVISION JSON STATE_DIR PROJECT CONTRACT RECREATE \
-  SELF_SIGNED \
+  SELF_SIGNED CONTAINER_INIT DISK_MIN_GB \
   USER SUDO_USER CI TERM NO_COLOR; do
   # Without a value, docker takes it from here: nothing of it shows in a list of processes.
   set -- -e "$name" "$@"

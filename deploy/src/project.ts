@@ -6,6 +6,7 @@ import type { Context, Reporter, Settings } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
 import { databaseTag } from './images.ts';
 import { type Colour, ENVIRONMENTS, type Environment, type Places, placesOf } from './places.ts';
+import { hasInit } from './preflight/engine.ts';
 import { loadSettings, readMergedSettings, writeMergedSettings } from './settings.ts';
 import { type Live, readLive } from './state.ts';
 
@@ -27,10 +28,12 @@ export interface ComposeOf extends ReleaseFiles {
   project: string;
   places: Places;
   revisions: Record<Colour | 'tools', string>;
+  /** CONTAINER_INIT: `false` on an engine that has no init process to give. */
+  init: string;
 }
 
 /** Compose on a release's files, with every variable that the compose file needs beside the settings. */
-export function composeOf({ project, places, source, settingsFile, revisions }: ComposeOf): Compose {
+export function composeOf({ project, places, source, settingsFile, revisions, init }: ComposeOf): Compose {
   const variables = {
     STATE_DIR: places.state,
     SETTINGS_FILE: settingsFile,
@@ -38,6 +41,7 @@ export function composeOf({ project, places, source, settingsFile, revisions }: 
     GREEN_REVISION: revisions.green,
     TOOLS_REVISION: revisions.tools,
     DATABASE_IMAGE_TAG: databaseTag(source),
+    CONTAINER_INIT: init,
   };
   return createCompose({ project, source, settingsFile, variables });
 }
@@ -63,6 +67,7 @@ export async function openContext(env: NodeJS.ProcessEnv, report: Reporter): Pro
   const environment = environmentOf(env);
   const places = placesOf(env['STATE_DIR'] || `/var/lib/gatehouse/${environment}`);
   const project = env['PROJECT'] || `gatehouse-${environment}`;
+  const init = env['CONTAINER_INIT'] || String(await hasInit());
   const live = readLive(places);
   const files = live && releaseFiles(places, live.revision);
   if (live && files && existsSync(files.settingsFile) && existsSync(files.source)) {
@@ -71,6 +76,7 @@ export async function openContext(env: NodeJS.ProcessEnv, report: Reporter): Pro
       places,
       ...files,
       revisions: { ...revisionsOf(live), [live.colour]: live.revision },
+      init,
     });
     return { environment, project, places, settings: readMergedSettings(files.settingsFile), compose, report };
   }
@@ -78,7 +84,7 @@ export async function openContext(env: NodeJS.ProcessEnv, report: Reporter): Pro
   const revision = await shortRevision(CHECKOUT, env['REVISION'] || 'HEAD');
   const settingsFile = checkoutSettings(environment, places, settings);
   const revisions = { blue: revision, green: revision, tools: revision };
-  const compose = composeOf({ project, places, source: CHECKOUT, settingsFile, revisions });
+  const compose = composeOf({ project, places, source: CHECKOUT, settingsFile, revisions, init });
   return { environment, project, places, settings, compose, report };
 }
 

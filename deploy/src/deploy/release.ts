@@ -38,7 +38,8 @@ export function releaseContext(context: Context, kept: KeptRelease, colours: Rec
   const { project, places } = context;
   const { revision, source, settingsFile, settings } = kept;
   const revisions = { ...colours, tools: revision };
-  return { ...context, settings, compose: composeOf({ project, places, source, settingsFile, revisions }) };
+  const init = context.compose.options.variables['CONTAINER_INIT'] ?? 'true';
+  return { ...context, settings, compose: composeOf({ project, places, source, settingsFile, revisions, init }) };
 }
 
 /** Which revision stands in which colour: a colour that nothing is known of has the other's. */

@@ -11,6 +11,8 @@ export interface Engine {
   root: string;
   /** Its clock less ours. */
   skewMs: number;
+  /** Whether it can give containers an init process: its docker-init is a package of its own on Debian. */
+  init: boolean;
 }
 
 // It knows start_interval of health checks, and is the oldest that its makers still repair.
@@ -18,6 +20,8 @@ const ENGINE = [25, 0] as const;
 // 2.20.2 knows start_interval; 2.24 fills in a required variable's message.
 const COMPOSE = [2, 24] as const;
 const SKEW_MS = 1_000;
+// What it says for the commit of its docker-init when it cannot run that one.
+const NO_INIT = 'N/A';
 
 /** Undefined when no engine answers. */
 export async function readEngine(): Promise<Engine | undefined> {
@@ -25,7 +29,7 @@ export async function readEngine(): Promise<Engine | undefined> {
   const info = await run('docker', ['info', '--format', '{{json .}}'], { timeoutMs: 20_000 });
   const after = Date.now();
   if (info.code !== 0) return undefined;
-  const { ServerVersion, NCPU, MemTotal, DockerRootDir, SystemTime } = JSON.parse(info.stdout);
+  const { ServerVersion, NCPU, MemTotal, DockerRootDir, SystemTime, InitCommit } = JSON.parse(info.stdout);
   if (!ServerVersion) return undefined;
   const compose = await run('docker', ['compose', 'version', '--short']);
   const theirs = Date.parse(SystemTime);
@@ -38,7 +42,14 @@ export async function readEngine(): Promise<Engine | undefined> {
     memoryBytes: MemTotal,
     root: DockerRootDir,
     skewMs,
+    init: InitCommit?.ID !== NO_INIT,
   };
+}
+
+/** Containers that ask for an init process do not start on an engine without one; true when no engine answers. */
+export async function hasInit(): Promise<boolean> {
+  const { stdout } = await run('docker', ['info', '--format', '{{.InitCommit.ID}}'], { timeoutMs: 20_000 });
+  return stdout.trim() !== NO_INIT;
 }
 
 export function judgeEngine(engine: Engine | undefined): Finding[] {
@@ -53,6 +64,14 @@ export function judgeEngine(engine: Engine | undefined): Finding[] {
   if (Math.abs(engine.skewMs) > SKEW_MS)
     findings.push(
       error('clock', `the engine's clock differs from this host's by ${engine.skewMs} ms`, 'Set both by NTP'),
+    );
+  if (!engine.init)
+    findings.push(
+      warning(
+        'engine',
+        'it has no docker-init, so containers run without an init process',
+        'Good enough for what runs here; on Debian, `apt install tini` brings it',
+      ),
     );
   return findings;
 }

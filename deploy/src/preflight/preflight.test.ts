@@ -93,12 +93,14 @@ const ENGINE: Engine = {
   memoryBytes: 8 * 2 ** 30,
   root: '/',
   skewMs: 0,
+  init: true,
 };
 
 test('an engine that is missing, too old or of another time is refused', () => {
   expect(told(judgeEngine(undefined))).toEqual(['error: Docker does not answer']);
   expect(judgeEngine(ENGINE)).toEqual([]);
   expect(told(judgeEngine({ ...ENGINE, version: '24.0.9', compose: 'v2.20.3', skewMs: -5000 }))).toHaveLength(3);
+  expect(told(judgeEngine({ ...ENGINE, init: false }))).toEqual([expect.stringMatching(/^warning: .*docker-init/)]);
   expect(['25.0.0', 'v26.1.5+dfsg1', '24.9', ''].map((version) => isAtLeast(version, [25, 0]))).toEqual([
     true,
     true,
