@@ -19,8 +19,12 @@ export function neededBytes(minimum: number, sizes: { images: number; database: 
   return Math.max(minimum, FACTOR * (sizes.images + sizes.database));
 }
 
-/** Each file system counts once, by the folder that is named first. */
-export function judgeDisk(folders: readonly string[], needed: number): Finding[] {
+/** Each file system counts once, by the folder that is named first; `names` has what is told instead of a folder. */
+export function judgeDisk(
+  folders: readonly string[],
+  needed: number,
+  names: Readonly<Record<string, string>> = {},
+): Finding[] {
   const findings: Finding[] = [];
   const seen = new Set<number>();
   for (const folder of folders) {
@@ -34,27 +38,31 @@ export function judgeDisk(folders: readonly string[], needed: number): Finding[]
       findings.push(
         error(
           'disk',
-          `${folder} has ${gib(free)} free and needs ${gib(needed)}`,
+          `${names[folder] ?? folder} has ${gib(free)} free and needs ${gib(needed)}`,
           'Make room: docker image prune, old backups',
         ),
       );
     // Some file systems have no fixed number, and say 0.
     if (files > 0 && ffree < 10_000)
-      findings.push(error('disk', `${folder} has room for ${ffree} more files`, 'Remove files that nobody needs'));
+      findings.push(
+        error('disk', `${names[folder] ?? folder} has room for ${ffree} more files`, 'Remove files that nobody needs'),
+      );
   }
   return findings;
 }
 
 export async function checkDisk(context: Context, root: string): Promise<Finding[]> {
   const needed = neededBytes(minimumBytes(process.env['DISK_MIN_GB']), await sizesOf(context));
-  const folders = [root, context.places.state, context.places.backups];
-  if (existsSync(root)) return judgeDisk(folders, needed);
+  const folders = [context.places.state, context.places.backups];
+  if (existsSync(root)) return judgeDisk([root, ...folders], needed);
+  // A deployer in a container has its own root there.
+  if (existsSync('/.dockerenv')) return judgeDisk(['/', ...folders], needed, { '/': root });
   const unseen = warning(
     'disk',
     `${root}, where Docker keeps its files, cannot be seen from here`,
     'Look yourself: df',
   );
-  return [unseen, ...judgeDisk(folders.slice(1), needed)];
+  return [unseen, ...judgeDisk(folders, needed)];
 }
 
 /** Of the images that the containers of this project were made from, and of every database in it. */
