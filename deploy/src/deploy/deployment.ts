@@ -52,17 +52,20 @@ export async function takeBack(deployment: Deployment, failure: Failure): Promis
   const { from } = journal;
   const reached = journal.stage === 'switched' && from !== null && namedColour(places) !== from.colour;
   if (!reached) {
-    await keepLogs(deployment);
+    const logs = await keepLogs(deployment);
     await drop(deployment);
-    if (from) return failure;
-    return new Failure(failure.code, failure.message, [...failure.lines, 'Nothing was live before, and nothing is.']);
+    return new Failure(failure.code, failure.message, [
+      ...failure.lines,
+      from ? `Users have been on ${from.revision} all the time.` : 'Nothing was live before, and nothing is.',
+      `The last 200 lines of every process of ${kept.revision}: ${logs}`,
+    ]);
   }
   try {
     const { ms, logs } = await goBack(deployment, from);
     return new Failure(EXIT.rolledBack, `${kept.revision} was taken back: ${failure.message}`, [
       ...failure.lines,
       `Users are on ${from.revision} (${from.colour}) again, ${(ms / 1000).toFixed(1)} s after this was seen.`,
-      `The last lines of every process of ${kept.revision}: ${logs}`,
+      `The last 200 lines of every process of ${kept.revision}: ${logs}`,
       'The schema stays as it is: migrations of a deploy only add.',
     ]);
   } catch (error) {

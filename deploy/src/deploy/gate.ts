@@ -3,22 +3,23 @@ import type { Container } from '../compose.ts';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 import { type Colour, servicesOf } from '../places.ts';
-import { containersOf, logsOf, saveLogs } from './colour.ts';
+import { containersOf, logsOf } from './colour.ts';
 import { askOps, opsUrl } from './ops.ts';
 
 const IN_A_ROW = 3;
 const EVERY_MS = 1_000;
 const LIMIT_MS = 60_000;
 const SHOWN_LINES = 20;
+const LINE_LENGTH = 600;
 
 /** Resolves when every instance of the colour has said three times in a row that it is ready. */
-export async function awaitReady(context: Context, colour: Colour, releaseFolder: string): Promise<void> {
+export async function awaitReady(context: Context, colour: Colour): Promise<void> {
   const ready = new Map<string, number>();
   const last = new Map<string, string>();
   for (const deadline = Date.now() + LIMIT_MS; ; await delay(EVERY_MS)) {
     const containers = await containersOf(context, colour);
     const crashed = containers.find(hasCrashed);
-    if (crashed) throw await unhealthy(context, colour, releaseFolder, crashed, howItCrashed(crashed));
+    if (crashed) throw await unhealthy(crashed, howItCrashed(crashed));
     await Promise.all(
       containers.map(async (container) => {
         const { ok, why } = await isReady(container, context);
@@ -31,8 +32,7 @@ export async function awaitReady(context: Context, colour: Colour, releaseFolder
     if (!waiting && !missing) return;
     if (Date.now() < deadline) continue;
     if (missing) throw new Failure(EXIT.unhealthy, `${missing} has no container`);
-    if (waiting)
-      throw await unhealthy(context, colour, releaseFolder, waiting, `is not ready: ${last.get(waiting.id) ?? ''}`);
+    if (waiting) throw await unhealthy(waiting, `is not ready: ${last.get(waiting.id) ?? ''}`);
   }
 }
 
@@ -42,7 +42,7 @@ export function hasCrashed({ state, restarts }: Container): boolean {
 }
 
 function howItCrashed({ exitCode, restarts }: Container): string {
-  return restarts > 0 ? `has ended ${restarts} times` : `has ended with code ${exitCode}`;
+  return restarts > 0 ? 'ends again and again' : `has ended with code ${exitCode}`;
 }
 
 export async function isReady(container: Container, { settings }: Context): Promise<{ ok: boolean; why: string }> {
@@ -52,11 +52,8 @@ export async function isReady(container: Container, { settings }: Context): Prom
   return { ok: status === 200, why: status === 0 ? text : `${status} ${text.slice(0, 300)}` };
 }
 
-async function unhealthy(context: Context, colour: Colour, folder: string, culprit: Container, what: string) {
-  const logs = await saveLogs(await containersOf(context, colour), folder);
-  const shown = (await logsOf(culprit.id)).slice(-SHOWN_LINES);
-  return new Failure(EXIT.unhealthy, `${culprit.service} ${what}`, [
-    `Its last lines; the last 200 of every process of this release are in ${logs}:`,
-    ...shown.map((line) => line.slice(0, 400)),
-  ]);
+async function unhealthy({ id, service }: Container, what: string): Promise<Failure> {
+  const shown = (await logsOf(id)).slice(-SHOWN_LINES);
+  const lines = shown.map((line) => line.slice(0, LINE_LENGTH));
+  return new Failure(EXIT.unhealthy, `${service} ${what}`, [`The last lines of ${service}:`, ...lines]);
 }

@@ -25,13 +25,13 @@ interface Proof {
 
 /** From the first process of the release to the last of the one before. Each change is announced in the journal. */
 export async function prove(deployment: Deployment, proof: Proof): Promise<void> {
-  const { context, kept, journal, edge } = deployment;
+  const { context, journal, edge } = deployment;
   const { report, places } = context;
   const { colour, from } = journal;
   reach(deployment, 'started');
   await stage(report, 'start', () => startColour(context, colour));
   await stage(report, 'gate', async (detail) => {
-    await awaitReady(context, colour, kept.folder);
+    await awaitReady(context, colour);
     await ensureSynthetic(context);
     const times: number[] = [];
     for (const address of gatewayAddresses(context.settings, colour)) times.push(await smokeAt(context, address));

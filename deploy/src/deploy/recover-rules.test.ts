@@ -29,8 +29,10 @@ describe('a deploy that was killed', () => {
     });
   });
 
-  test('after the way back had reached nginx: nginx is left alone', () => {
-    expect(decideRecovery({ live, journal: killed('switched'), named: 'blue' }).switchBack).toBe(false);
+  test('on the way back, when the file was written: nginx may not have read it, and is told again', () => {
+    expect(decideRecovery({ live, journal: killed('switched'), named: 'blue' })).toEqual({
+      ...{ keep: old, drop: { colour: 'green', remove: true }, switchBack: true, adopt: false },
+    });
   });
 
   test('when it was proven: it stays, and the one before stops', () => {
@@ -57,7 +59,7 @@ describe('a rollback that was killed', () => {
 
   test('after the switch: the release that somebody wanted to leave does not come back', () => {
     expect(decideRecovery({ live, journal: killed('switched', rollback), named: 'green' })).toEqual({
-      ...{ keep: next, drop: { colour: 'blue', remove: false }, switchBack: false, adopt: true },
+      ...{ keep: next, drop: { colour: 'blue', remove: false }, switchBack: true, adopt: true },
     });
   });
 });

@@ -7,7 +7,10 @@ export interface Recovery {
   keep: Release | null;
   /** A colour of which nothing may run, and whether its containers go too: those of a proven release only stop. */
   drop: { colour: Colour; remove: boolean } | null;
-  /** nginx must be pointed at what is kept. */
+  /**
+   * nginx is pointed at what is kept. After a switch always, whatever its file says: the run may have been killed
+   * between writing it and the reload.
+   */
   switchBack: boolean;
   /** The release that was killed when nothing could go wrong with it any more. */
   adopt: boolean;
@@ -29,11 +32,11 @@ export function decideRecovery({ live, journal, named }: Found): Recovery {
   const adopt = journal.stage === 'finishing' || (proven && journal.stage === 'switched' && named === next.colour);
   if (adopt) {
     const drop = journal.from && { colour: journal.from.colour, remove: false };
-    return { keep: next, drop, switchBack: named !== next.colour, adopt };
+    return { keep: next, drop, switchBack: journal.stage === 'switched' || named !== next.colour, adopt };
   }
   if (journal.stage === 'preparing') return { ...nothing, keep: known };
   const drop = { colour: next.colour, remove: !proven };
-  return { keep: known, drop, switchBack: known !== null && named !== known.colour, adopt: false };
+  return { keep: known, drop, switchBack: known !== null && journal.stage === 'switched', adopt: false };
 }
 
 const nothing = { keep: null, drop: null, switchBack: false, adopt: false };

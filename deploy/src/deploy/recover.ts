@@ -7,7 +7,7 @@ import type { Context } from '../context.ts';
 import { clearJournal, type Release, readJournal, readLive } from '../state.ts';
 import { containersOf, removeColour, startColour, stopColour } from './colour.ts';
 import { contextOf } from './deployment.ts';
-import { namedColour, readEdgeFiles, upstreamText } from './edge.ts';
+import { namedColour, readEdgeFiles, upstreamText, workersGone } from './edge.ts';
 import { settle } from './finish.ts';
 import { awaitReady } from './gate.ts';
 import { recordKilled } from './record.ts';
@@ -41,14 +41,17 @@ export async function recover(context: Context, detail: (text: string) => void):
 
 /** Makes sure that the release which is to serve does, before anything else of the killed run is touched. */
 async function serve(context: Context, release: Release, switchBack: boolean): Promise<void> {
+  const { places } = context;
   const { colour, revision } = release;
   const own = contextOf(context, release);
   const processes = await containersOf(own, colour);
   if (processes.length === 0 || processes.some(({ state }) => state !== 'running')) {
     await startColour(own, colour);
-    await awaitReady(own, colour, join(context.places.releases, revision));
+    await awaitReady(own, colour);
   }
-  if (switchBack) await switchTo(own, colour, readEdgeFiles(join(context.places.releases, revision, 'nginx')));
+  if (!switchBack) return;
+  const { nginx, oldWorkers } = await switchTo(own, colour, readEdgeFiles(join(places.releases, revision, 'nginx')));
+  await workersGone(nginx, oldWorkers);
 }
 
 /** A restart that was killed has left out a gateway. */
@@ -58,7 +61,7 @@ async function completeUpstream(context: Context, { colour }: Release): Promise<
   if (!existsSync(path) || readFileSync(path, 'utf8') === upstreamText(gatewayAddresses(settings, colour))) return;
   const gateways = (await containersOf(context, colour)).filter(({ service }) => service.startsWith('gateway-'));
   for (const { id, state } of gateways) if (state !== 'running') await run('docker', ['start', id]);
-  await awaitReady(context, colour, places.state);
+  await awaitReady(context, colour);
   await switchTo(context, colour);
 }
 

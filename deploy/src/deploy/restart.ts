@@ -22,7 +22,7 @@ export async function restartService(context: Context, colour: Colour, name: str
   if (name.startsWith('gateway-')) return restartGateway(context, colour, instances);
   for (const old of instances) {
     await scale(context, service, instances.length + 1);
-    await awaitReady(context, colour, context.places.state);
+    await awaitReady(context, colour);
     // It says it is not ready, serves for five seconds more, and ends its connections; who asks by name finds the other.
     await run('docker', ['stop', old.id]);
     await run('docker', ['rm', '-v', old.id]);
@@ -44,7 +44,7 @@ async function restartGateway(context: Context, colour: Colour, gateways: readon
     const { nginx, oldWorkers } = await replaceEdge(context, { 'upstream.conf': upstreamText(others) });
     await workersGone(nginx, oldWorkers);
     await run('docker', ['restart', id]);
-    await awaitReady(context, colour, context.places.state);
+    await awaitReady(context, colour);
     await replaceEdge(context, { 'upstream.conf': upstreamText(all) });
   }
 }
