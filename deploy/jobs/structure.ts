@@ -68,6 +68,9 @@ export function differences(expected: Structure, found: Structure): string[] {
   return lines.filter((line) => !missing.some((part) => belongs(line, part))).sort();
 }
 
-const belongs = (line: string, part: string) =>
-  (line.includes(` ${part}.`) || line.includes(` on ${part} `)) && !line.startsWith(`schema ${part} `);
+/** Whether a line is about a part of something, or about an index or a grant on it. */
+function belongs(line: string, whole: string): boolean {
+  if (line.startsWith(`table ${whole} `) || line.startsWith(`schema ${whole} `)) return false;
+  return line.includes(` ${whole}.`) || line.toLowerCase().includes(` on ${whole} `);
+}
 const shown = (name: string, is: string) => (name.startsWith('function') ? 'a function' : is);
