@@ -57,29 +57,31 @@ export async function configurationMistake(nginx: Container): Promise<string | u
   return code === 0 ? undefined : stderr.trim();
 }
 
-/** Has clients move to fresh connections, which a reload leaves open, then does the work. */
-export async function drained<T>(places: Places, work: () => Promise<T>): Promise<T> {
+/** Has clients move to fresh connections, which a reload leaves open; prepares meanwhile, and then does the work. */
+export async function drained<P, T>(
+  places: Places,
+  prepare: () => Promise<P>,
+  work: (prepared: P) => Promise<T>,
+): Promise<T> {
   const flag = join(places.nginx, 'flags', 'draining');
   writeFileAtomically(flag, '');
   try {
-    await delay(DRAIN_MS);
-    return await work();
+    const [prepared] = await Promise.all([prepare(), delay(DRAIN_MS)]);
+    return await work(prepared);
   } finally {
     rmSync(flag, { force: true });
   }
 }
 
 /**
- * Reloads once and resolves with the old workers when new ones serve and the old ones take no connection any more.
+ * Reloads once and resolves when new workers serve and those of before take no connection any more.
  * Through `exec`: a signal by `docker kill` would make the engine leave nginx stopped after its own restart.
  */
-export async function reload(nginx: Container): Promise<number[]> {
-  const before = (await workersOf(nginx)).filter(({ leaving }) => !leaving).map(({ pid }) => pid);
+export async function reload(nginx: Container, before: readonly number[]): Promise<void> {
   await must('docker', ['exec', nginx.id, 'nginx', '-c', CONFIGURATION, '-s', 'reload'], { timeoutMs: RELOAD_MS });
   for (const deadline = Date.now() + RELOAD_MS; Date.now() < deadline; await delay(50)) {
-    const now = await workersOf(nginx);
-    const serving = now.filter(({ leaving }) => !leaving).map(({ pid }) => pid);
-    if (serving.length > 0 && serving.every((pid) => !before.includes(pid))) return before;
+    const serving = await servingWorkers(nginx);
+    if (serving.length > 0 && serving.every((pid) => !before.includes(pid))) return;
   }
   throw new Failure(EXIT.switch, 'nginx did not take the new configuration', ['Its logs: make logs S=nginx']);
 }
@@ -91,6 +93,11 @@ export async function workersGone(nginx: Container, pids: readonly number[]): Pr
     if (!now.some(({ pid }) => pids.includes(pid))) return true;
   }
   return false;
+}
+
+/** Workers that take connections. */
+export async function servingWorkers(nginx: Container): Promise<number[]> {
+  return (await workersOf(nginx)).filter(({ leaving }) => !leaving).map(({ pid }) => pid);
 }
 
 /** Workers that an earlier reload has left to finish. */

@@ -5,6 +5,7 @@ import { removeScratch } from '../backup/scratch.ts';
 import { must, run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { clearJournal, type Release, readJournal, readLive } from '../state.ts';
+import { adoptByHand } from './by-hand.ts';
 import { containersOf, removeColour, startColour, stopColour } from './colour.ts';
 import { contextOf } from './deployment.ts';
 import { namedColour, readEdgeFiles, upstreamText, workersGone } from './edge.ts';
@@ -30,7 +31,11 @@ export async function recover(context: Context, detail: (text: string) => void):
     if (drop.remove) await removeColour(old, drop.colour);
     else await stopColour(old, drop.colour);
   }
-  if (!journal) return void (live && (await completeUpstream(context, live)));
+  if (!journal) {
+    if (live) await completeUpstream(context, live);
+    else await adoptByHand(context);
+    return;
+  }
   if (adopt && keep) await settle(contextOf(context, keep, journal.from?.revision), keep, journal.from);
   recordKilled(places, environment, journal, adopt);
   clearJournal(places);

@@ -13,6 +13,7 @@ import {
   nginxOf,
   readEdgeFiles,
   reload,
+  servingWorkers,
   upstreamText,
   writeEdgeFiles,
 } from './edge.ts';
@@ -45,12 +46,17 @@ export async function replaceEdge(context: Context, files: EdgeFiles): Promise<S
   const { places } = context;
   const nginx = await nginxOf(context);
   const before = readEdgeFiles(places.nginx);
-  const oldWorkers = await drained(places, async () => {
+  // nginx reads its files at a reload only: they can be written and tried while clients are being moved.
+  const prepare = async () => {
     writeEdgeFiles(places, files);
-    const mistake = await configurationMistake(nginx);
-    if (!mistake) return reload(nginx);
+    const [mistake, workers] = await Promise.all([configurationMistake(nginx), servingWorkers(nginx)]);
+    if (mistake === undefined) return workers;
     writeEdgeFiles(places, before);
     throw new Failure(EXIT.switch, 'nginx does not take the new configuration', mistake.split('\n').slice(-10));
+  };
+  const oldWorkers = await drained(places, prepare, async (workers) => {
+    await reload(nginx, workers);
+    return workers;
   });
   return { ms: Math.round(performance.now() - startedAt), nginx, oldWorkers };
 }
