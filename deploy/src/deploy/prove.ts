@@ -14,7 +14,7 @@ import { finish } from './finish.ts';
 import { awaitReady } from './gate.ts';
 import { publicAddress } from './public-listener.ts';
 import { recordEnd } from './record.ts';
-import { stage } from './stages.ts';
+import { asFailure, stage } from './stages.ts';
 import { confirmServing, gatewayAddresses, switchTo } from './switch.ts';
 
 interface Proof {
@@ -56,9 +56,9 @@ export async function prove(deployment: Deployment, proof: Proof): Promise<void>
 export async function ending(deployment: Deployment, work: () => Promise<void>): Promise<void> {
   try {
     await work();
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
+  } catch (thrown) {
     const { context, journal } = deployment;
+    const error = asFailure(thrown, 'between two stages', EXIT.bug);
     // What is proven stays: the next command finishes it.
     if (journal.stage === 'finishing')
       throw new Failure(EXIT.bug, `The release is live, but not finished: ${error.message}`, [

@@ -34,15 +34,16 @@ export function stage<T>(
     try {
       return await work(detail);
     } catch (error) {
-      throw asFailure(error, name, code);
+      throw asFailure(error, `in the stage ${name}`, code);
     }
   });
 }
 
-function asFailure(error: unknown, name: Stage, code: ExitCode): Failure {
+/** Whatever was thrown, as something with a code: nothing may end a deploy without what it began being taken back. */
+export function asFailure(error: unknown, where: string, code: ExitCode): Failure {
   if (error instanceof Failure) return error;
   if (error instanceof CommandError)
     return new Failure(code, error.message.split('\n')[0] ?? '', lastLines(error.result.stderr, 12), { cause: error });
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new Failure(code, `The stage ${name} failed in a way that nobody foresaw`, [stack], { cause: error });
+  return new Failure(code, `It failed in a way that nobody foresaw: ${where}`, [stack], { cause: error });
 }
