@@ -63,7 +63,7 @@ test(
   async () => {
     const { site, upstream, staff } = place;
     const { colour } = site.live();
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     await pause(2_000);
     const [id = ''] = await idsOf(`gateway-1-${colour}`);
     const at = traffic.tally.requests;
@@ -87,7 +87,7 @@ test(
   'every process is restarted one by one without a failed request',
   async () => {
     const { site, upstream, staff } = place;
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     const restart = await site.make('restart');
     const tally = await traffic.stop();
     expectCode(restart, 0);
@@ -102,7 +102,7 @@ test(
   'a new certificate is taken without a failed request',
   async () => {
     const { site, upstream, staff } = place;
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     await pause(1_000);
     await site.renewCertificate();
     const renewal = await site.make('renew-certificate');
@@ -124,7 +124,7 @@ test.each([
   '%s: healthy again without hands, and nothing acknowledged is lost',
   async (title, service, how) => {
     const { site, upstream, staff } = place;
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     await pause(2_000);
     const [id = ''] = await idsOf(service);
     // As a crash: the engine restarts what ended by itself, and leaves alone what was asked to end.
@@ -193,7 +193,7 @@ test(
     const seconds = Number(process.env['TOGETHER_SECONDS'] ?? 60);
     const settings = readFileSync(site.places.overrides, 'utf8');
     writeFileSync(site.places.overrides, settings.replace(/^BAKE_SECONDS=.*$/m, `BAKE_SECONDS=${seconds}`));
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     // During the bake both colours run: workers of both take jobs, and both read the same rows and cached facts.
     const deploy = await site.make('deploy');
     writeFileSync(site.places.overrides, settings);

@@ -22,7 +22,7 @@ afterEach(() => place.site.reset());
 async function fails(title: string, code: number, variables: Record<string, string> = {}): Promise<Outcome> {
   const { site, upstream, staff } = place;
   const { revision } = site.live();
-  const traffic = startTraffic(site, staff);
+  const traffic = await startTraffic(site, staff);
   const deploy = await site.make('deploy', variables);
   const tally = await traffic.stop();
   expectCode(deploy, code);
@@ -186,7 +186,7 @@ test(
     const { revision } = site.live();
     await migrates(site);
     expectCode(await site.make('deploy'), 0);
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     const rollback = await site.make('rollback');
     const tally = await traffic.stop();
     expectCode(rollback, 0);

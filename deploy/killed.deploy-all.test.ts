@@ -24,7 +24,7 @@ test.each(STAGES.flatMap((stage) => [[stage, 0] as const, [stage, 700] as const]
     const { site, upstream, staff } = place;
     releases += 1;
     const revision = await nextVersion(site, `1.${releases}.0`);
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     const killed = site.start('deploy');
     await killed.reaches(stage);
     await new Promise((resolve) => setTimeout(resolve, afterMs));
@@ -46,7 +46,7 @@ test(
   async () => {
     const { site, upstream, staff } = place;
     for (const stage of ['gate', 'switch', 'bake', 'finish']) {
-      const traffic = startTraffic(site, staff);
+      const traffic = await startTraffic(site, staff);
       const killed = site.start('rollback');
       await killed.reaches(stage);
       await killed.kill();

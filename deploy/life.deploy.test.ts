@@ -97,7 +97,7 @@ test(
   'a release under load fails no request, and doubles or loses no effect',
   async () => {
     const revision = await nextVersion(site, '0.2.0');
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     const deploy = await site.make('deploy');
     const tally = await traffic.stop();
     expectCode(deploy, 0);
@@ -114,7 +114,7 @@ test(
   async () => {
     const { revision } = site.live();
     await failsInUse(site);
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     const deploy = await site.make('deploy');
     const failedUntil = Math.max(...traffic.tally.failed.map(({ at, ms }) => at + ms));
     const failedFrom = Math.min(...traffic.tally.failed.map(({ at }) => at));
@@ -142,7 +142,7 @@ test(
 test(
   '`make rollback` goes back to the release before, without a failed request',
   async () => {
-    const traffic = startTraffic(site, staff);
+    const traffic = await startTraffic(site, staff);
     const rollback = await site.make('rollback');
     const tally = await traffic.stop();
     expectCode(rollback, 0);

@@ -13,8 +13,14 @@ export interface Staff {
   orgId: string;
   /** An API key of the organization. */
   key: string;
+  /** Access tokens of people who found organizations: one each for every client that does. */
+  founders: string[];
+  signedInAt: number;
 }
 
+const FOUNDERS = 8;
+// Access tokens live for a quarter of an hour.
+const RENEW_AFTER_MS = 8 * 60_000;
 const ADMIN = { name: 'Root', email: 'root@load.invalid', password: 'made-for-a-run-of-tests-1' };
 
 export function visitorOf(site: Site): Client {
@@ -31,13 +37,29 @@ export async function bootstrap(site: Site): Promise<Staff> {
   });
   if (founded.status !== 201) throw new Error(`bootstrap: ${founded.status} ${founded.text}`);
   const orgId = founded.body.organization.id;
-  const staff = await signIn(site, orgId);
-  const changed = await staff.admin.patch(`/api/platform/organizations/${orgId}`, {
-    plan: 'enterprise',
-    reason: 'load',
-  });
+  const tokens = await login(visitor, ADMIN.email);
+  const admin = visitor.as(tokens.access_token);
+  const changed = await admin.patch(`/api/platform/organizations/${orgId}`, { plan: 'enterprise', reason: 'load' });
   if (changed.status !== 200) throw new Error(`plan: ${changed.status} ${changed.text}`);
-  return staff;
+  for (const email of founderAddresses()) {
+    const person = { email, name: 'A founder', password: ADMIN.password, org_id: orgId };
+    const registered = await admin.post('/api/auth/register', person);
+    if (registered.status !== 201) throw new Error(`founder: ${registered.status} ${registered.text}`);
+  }
+  return signIn(site, orgId);
+}
+
+const founderAddresses = () => Array.from({ length: FOUNDERS }, (_, number) => `founder-${number}@load.invalid`);
+
+async function login(visitor: Client, email: string): Promise<Tokens> {
+  const tokens = await visitor.post<Tokens>('/api/auth/login', { email, password: ADMIN.password });
+  if (tokens.status !== 200) throw new Error(`login: ${tokens.status} ${tokens.text}`);
+  return tokens.body;
+}
+
+/** Signs everybody in again where their tokens would end during what follows. */
+export async function freshen(site: Site, staff: Staff): Promise<void> {
+  if (Date.now() - staff.signedInAt > RENEW_AFTER_MS) Object.assign(staff, await signIn(site, staff.orgId));
 }
 
 interface Tokens {
@@ -45,14 +67,17 @@ interface Tokens {
   refresh_token: string;
 }
 
-/** A new session, and a new key, of who founded the organization. */
+/** New sessions, and a new key, of who founded the organization. */
 export async function signIn(site: Site, orgId: string): Promise<Staff> {
   const visitor = visitorOf(site);
-  const { email, password } = ADMIN;
-  const tokens = await visitor.post<Tokens>('/api/auth/login', { email, password });
-  if (tokens.status !== 200) throw new Error(`login: ${tokens.status} ${tokens.text}`);
-  const admin = visitor.as(tokens.body.access_token);
+  const tokens = await login(visitor, ADMIN.email);
+  const admin = visitor.as(tokens.access_token);
   const made = await admin.post<{ key: string }>(`/api/org/${orgId}/api-keys`, { name: `load ${Date.now()}` });
   if (made.status !== 201) throw new Error(`key: ${made.status} ${made.text}`);
-  return { visitor, admin, email, password, refreshToken: tokens.body.refresh_token, orgId, key: made.body.key };
+  const founders: string[] = [];
+  for (const email of founderAddresses()) founders.push((await login(visitor, email)).access_token);
+  return {
+    ...{ visitor, admin, email: ADMIN.email, password: ADMIN.password, orgId, founders },
+    ...{ refreshToken: tokens.refresh_token, key: made.body.key, signedInAt: Date.now() },
+  };
 }

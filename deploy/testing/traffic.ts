@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Staff } from './people.ts';
+import { freshen, type Staff } from './people.ts';
 import type { Site } from './site.ts';
 
 export interface Failed {
@@ -36,10 +36,12 @@ const TIMEOUT_MS = 30_000;
 let runs = 0;
 
 /**
- * 32 clients, each on one connection that it keeps: a quarter founds organizations with a token, a quarter posts to the
+ * 32 clients, each on one connection that it keeps: a quarter founds organizations with a token
+ * each, a quarter posts to the
  * upstream with a key, half reads. Nothing is retried, and whatever is no success counts as failed.
  */
-export function startTraffic(site: Site, staff: Staff): Traffic {
+export async function startTraffic(site: Site, staff: Staff): Promise<Traffic> {
+  await freshen(site, staff);
   runs += 1;
   const run = `${process.pid}-${runs}`;
   const tally: Tally = {
@@ -80,6 +82,7 @@ export function startTraffic(site: Site, staff: Staff): Traffic {
   }
 
   async function client(number: number): Promise<void> {
+    const founder = { authorization: `Bearer ${staff.founders[Math.floor(number / 4)]}` };
     const agent = new Agent({ ca, keepAlive: true, maxSockets: 1 });
     for (let round = 0; !stopped; round++) {
       const name = `ledger-${run}-${number}-${round}`;
@@ -87,7 +90,7 @@ export function startTraffic(site: Site, staff: Staff): Traffic {
       const kind = number % 4;
       const [what, answer] =
         kind === 0
-          ? ['POST organization', await exchange(agent, 'POST', '/api/orgs', token, { name, slug: name })]
+          ? ['POST organization', await exchange(agent, 'POST', '/api/orgs', founder, { name, slug: name })]
           : kind === 1
             ? ['POST upstream', await exchange(agent, 'POST', '/api/proxy/example/x', key, { ledger: name })]
             : kind === 2

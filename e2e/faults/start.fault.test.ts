@@ -1,11 +1,17 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { migrate } from '@gatehouse/kit/migrate';
 import { freePort } from '@gatehouse/testkit/process';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { query } from '../house/house.ts';
+import pg from 'pg';
+import { house, query } from '../house/house.ts';
 import { platformAdmin } from '../house/people.ts';
 import { plain } from '../house/plain.ts';
 import { until } from '../house/wait.ts';
 import { NAMES, type Name, startBeside } from './beside.ts';
+import { startLoad } from './ledger.ts';
 import { type Scene, startScene } from './scene.ts';
 
 let scene: Scene;
@@ -62,6 +68,22 @@ describe('F42: wrong settings end a process at once, with all mistakes named and
     expect(output).toMatch(/UPSTREAMS: must be name=url/);
   });
 
+  const SHORT = PASSWORD.slice(0, 5);
+  test.each([
+    ['auth', 'JWT_SECRET', SHORT, 'must have at least'],
+    ['auth', 'REDIS_PASSWORD', SHORT, 'must have at least'],
+    ['org', 'REDIS_PASSWORD', SHORT, 'must have at least'],
+    ['audit', 'REDIS_PASSWORD', SHORT, 'must have at least'],
+    ['worker', 'MAIL_KEY', SHORT, 'must have at least'],
+    ['worker', 'MAIL_KEY', 'change-me-change-me-change-me-change-me-1', 'is an example value'],
+    ['gateway', 'REDIS_PASSWORD', SHORT, 'must have at least'],
+    ['gateway', 'IDENTITY_PRIVATE_KEY', PASSWORD, 'must be'],
+  ] as const)('%s with %s too short, an example or none of its kind', async (name, key, value, mistake) => {
+    const { code, output } = await endOf(name, { [key]: value });
+    expect({ code, output }).toEqual({ code: 78, output: expect.stringContaining(`${key}: ${mistake}`) });
+    expect(output).not.toContain(value);
+  });
+
   test('in production a bootstrap secret is no option', async () => {
     const { code, output } = await endOf('auth', { ENVIRONMENT: 'production' });
     expect(code).toBe(78);
@@ -78,37 +100,89 @@ test('F42: auth with another key for its signing keys does not start, and makes 
   expect(await keys()).toEqual(before);
 });
 
-test('F42: a process refuses a schema that it does not know', async () => {
-  await query(
-    `insert into migrations.applied (unit, version, name, checksum, kind)
-     values ('org', 9999, '9999_from_tomorrow.sql', repeat('0', 64), 'contract')`,
-  );
-  try {
-    const { code, output } = await endOf('org', {});
-    expect({ code, output }).toEqual({
-      code: 1,
-      output: expect.stringMatching(/cannot start: .*newer|9999_from_tomorrow/),
-    });
-  } finally {
-    await query('delete from migrations.applied where version = 9999');
-  }
-});
-
-test('F42: without a database a process waits, alive and not ready, and says so', async () => {
-  const { child, opsPort, output, closed } = await another('org', { DATABASE_PORT: String(await freePort()) });
-  try {
-    await until(
-      'it is alive',
-      10_000,
-      () => plain(`http://127.0.0.1:${opsPort}/livez`).catch(() => undefined),
-      Boolean,
+test.each(['auth', 'org', 'audit', 'worker'] as const)(
+  'F42: %s refuses a schema that it does not know',
+  async (name) => {
+    await query(
+      `insert into migrations.applied (unit, version, name, checksum, kind)
+     values ($1, 9999, '9999_from_tomorrow.sql', repeat('0', 64), 'contract')`,
+      [name],
     );
-    expect((await plain(`http://127.0.0.1:${opsPort}/readyz`)).status).toBe(503);
-    await delay(1500);
-    expect(child.exitCode).toBeNull();
-    expect(output()).toContain('waiting for the database');
-  } finally {
-    child.kill('SIGTERM');
-  }
-  expect(await closed).toBe(0);
-}, 30_000);
+    try {
+      const { code, output } = await endOf(name, {});
+      expect({ code, output }).toEqual({
+        code: 1,
+        output: expect.stringMatching(/cannot start: .*newer|9999_from_tomorrow/),
+      });
+    } finally {
+      await query('delete from migrations.applied where version = 9999');
+    }
+  },
+);
+
+test.each(['auth', 'org', 'audit', 'worker'] as const)(
+  'F42: without a database %s waits, alive and not ready, and says so',
+  async (name) => {
+    const { child, opsPort, output, closed } = await another(name, { DATABASE_PORT: String(await freePort()) });
+    try {
+      await until(
+        'it is alive',
+        10_000,
+        () => plain(`http://127.0.0.1:${opsPort}/livez`).catch(() => undefined),
+        Boolean,
+      );
+      expect((await plain(`http://127.0.0.1:${opsPort}/readyz`)).status).toBe(503);
+      await until('it says so', 5_000, output, (said) => said.includes('waiting for the database'));
+      expect(child.exitCode).toBeNull();
+    } finally {
+      child.kill('SIGTERM');
+    }
+    expect(await closed).toBe(0);
+  },
+  30_000,
+);
+
+test('F44: a migration behind a long read gives way: requests to the same table wait a second at most', async () => {
+  const admin = await platformAdmin();
+  const { id } = (await admin.client.post<{ id: string }>('/api/orgs', { name: 'Read for long' })).body;
+  const root = mkdtempSync(join(tmpdir(), 'gatehouse-migration-'));
+  writeFileSync(join(root, '0001_column.sql'), '-- expand\nalter table org.organizations add column from_f44 text;');
+  const reader = new pg.Client({ connectionString: house().databaseUrl });
+  await reader.connect();
+  // Six seconds for sixty: several turns of the migration all the same.
+  await reader.query('begin; select count(*) from org.organizations');
+  const took: number[] = [];
+  const load = startLoad(4, 20, async (line, round) => {
+    const start = performance.now();
+    const path = `/api/org/${id}`;
+    const { status } = await (line === 0 ? admin.client.patch(path, { name: `R ${round}` }) : admin.client.get(path));
+    took.push(performance.now() - start);
+    expect(status).toBe(200);
+  });
+  const released = delay(6_000).then(() => reader.query('rollback'));
+  const { settings, databasePasswords } = scene.platform;
+  const startedAt = performance.now();
+  const applied = await migrate(
+    {
+      host: '127.0.0.1',
+      port: Number(settings['DATABASE_PORT']),
+      database: settings['DATABASE_NAME'] ?? '',
+      user: 'gatehouse_migrator',
+      password: databasePasswords.migrator,
+    },
+    { root, units: [{ unit: 'f44', dir: '.', schemas: ['org'] }] },
+  );
+  const migratedMs = performance.now() - startedAt;
+  await released;
+  await load.stop();
+  await reader.end();
+  await query(`alter table org.organizations drop column from_f44`);
+  await query(`delete from migrations.applied where unit = 'f44'`);
+  rmSync(root, { recursive: true });
+
+  const p99 = Math.round(took.sort((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? 0);
+  process.stdout.write(`  F44: ${took.length} requests during the migration, p99 ${p99} ms\n`);
+  expect(applied).toEqual(['f44/0001_column.sql']);
+  expect(migratedMs).toBeGreaterThan(5_000);
+  expect(p99).toBeLessThan(1_000);
+}, 40_000);
