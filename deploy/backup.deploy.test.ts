@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { archived, psql, readRepository } from './src/backup/database.ts';
@@ -65,6 +65,28 @@ test('a backup counts once it was restored, every table compared and the audit c
     /^backup_last_verified_restore_timestamp_seconds \d{10}$/m,
   );
   expect(await scratchLeft()).toBe('');
+}, 60_000);
+
+test('a migration that takes something away is refused by name, before anything is applied, unless CONTRACT=1', async () => {
+  const { compose, places } = site.context;
+  const folder = '/app/services/worker/migrations';
+  const file = (name: string, text: string) => {
+    writeFileSync(join(places.state, name), text, { mode: 0o644 });
+    return ['-v', `${join(places.state, name)}:${folder}/${name}:ro`];
+  };
+  const files = [
+    ...file('0098_more.sql', '-- expand\ncreate table worker.more (id integer);'),
+    ...file('0099_less.sql', 'drop table worker.more;'),
+  ];
+  const apply = (...options: string[]) =>
+    compose.job('deploy/jobs/migrate.ts', ['apply'], { with: [...files, ...options] });
+
+  await expect(apply()).rejects.toMatchObject({ result: { stdout: expect.stringContaining('worker/0099_less.sql') } });
+  expect(await site.sql(`select count(*) from migrations.applied where version > 90`)).toBe('0');
+  expect(JSON.parse(await apply('-e', 'CONTRACT=1'))).toMatchObject({
+    applied: ['worker/0098_more.sql', 'worker/0099_less.sql'],
+  });
+  await site.sql('delete from migrations.applied where version > 90');
 }, 60_000);
 
 test('a deploy that takes nothing away needs no second proof on the same day', async () => {

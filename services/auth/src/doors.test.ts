@@ -57,6 +57,31 @@ describe('the nightly clean-up', () => {
   });
 });
 
+describe('the door end_everything, for after a restore', () => {
+  test('F47 S031 ends every session and what could begin or renew one, and counts them', async () => {
+    const user = await auth.user();
+    const { body } = await auth.anonymous.post('/api/auth/login', { email: user.email, password: PASSWORD });
+    await auth.anonymous.post('/api/auth/forgot-password', { email: user.email });
+    const admin = auth.database.pool('admin').pg;
+    const live = await admin.query('select count(*)::integer as count from auth.sessions where ended_at is null');
+    const { rows } = await admin.query(`select auth.end_everything($1, 'restored') as ended`, [auth.clock()]);
+
+    expect(rows[0].ended).toBe(live.rows[0].count);
+    expect(body.refresh_token).toEqual(expect.any(String));
+    const refreshed = await auth.anonymous.post('/api/auth/refresh', { refresh_token: body.refresh_token });
+    expect(refreshed.status).toBe(401);
+    for (const table of ['action_tokens', 'challenges', 'email_verifications', 'email_changes'])
+      expect(await auth.rows(`select 1 from auth.${table}`)).toEqual([]);
+  });
+
+  test('is open to no service', async () => {
+    for (const role of ['auth', 'org', 'audit', 'worker', 'gateway'] as const)
+      await expect(auth.database.pool(role).pg.query(`select auth.end_everything(now(), 'restored')`)).rejects.toThrow(
+        /permission denied/,
+      );
+  });
+});
+
 test('S123 the service can delete no account, session or key, and change no owner or end of a session', async () => {
   const pool = auth.database.pool('auth').pg;
   const statements = [
