@@ -32,7 +32,20 @@ export async function deploy(context: Context, variables: Variables): Promise<vo
       await prepare(deployment, variables);
       await prove(deployment, { bakeSeconds: Number(deployment.context.settings['BAKE_SECONDS']), checks: true });
     });
+    tellServing(deployment);
   });
+}
+
+/** Where it is to be found, and after a first installation what nobody has done yet. */
+function tellServing({ context, journal }: Deployment): void {
+  const { report, settings, environment } = context;
+  const { revision, colour, from } = journal;
+  const url = settings['PUBLIC_URL'] ?? '';
+  const first = `Next, the first organization and its admin: make secrets ENV=${environment} says how.`;
+  report.show('serving', { revision, colour, url }, [
+    `${revision} (${colour}) serves ${url}`,
+    ...(from ? [] : [first]),
+  ]);
 }
 
 /** Looks without impact, and lays out the release's folder. */

@@ -2,6 +2,9 @@ import { CommandError } from '../command.ts';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 
+/** More names than that hide what else a deploy has to say. */
+const TOLD = 10;
+
 /** A migration of this release, and where it stands in the database. */
 export interface MigrationLine {
   unit: string;
@@ -59,10 +62,16 @@ export async function schemaJob<T>(
   }
 }
 
-/** Passes on the lines that name an applied migration and what it took. */
-const told = (note: (text: string) => void) => (line: string) => {
-  if (/^[a-z]+\/\d{4}_\S+ \(\d+ ms\)$/.test(line)) note(line);
-};
+/** Passes on the lines that name an applied migration and what it took: a release has few, an empty database gets all. */
+function told(note: (text: string) => void): (line: string) => void {
+  let seen = 0;
+  return (line) => {
+    if (!/^[a-z]+\/\d{4}_\S+ \(\d+ ms\)$/.test(line)) return;
+    seen += 1;
+    if (seen <= TOLD) note(line);
+    if (seen === TOLD + 1) note('and more; make migrate-status lists them all');
+  };
+}
 
 function saidBy(stdout: string): string | undefined {
   try {
