@@ -52,8 +52,8 @@ test(
     expect(await site.sql(`select a.name from migrations.applied a where a.version > 9000`)).toEqual(['9001_fine.sql']);
     // The one that was applied may not be changed or taken away; what was wrong is mended.
     writeFileSync(
-      join(site.checkout, 'services/worker/migrations/9002_wrong.sql'),
-      '-- expand\ncreate table worker.right (id bigint primary key);\n',
+      join(site.checkout, 'services/org/migrations/9002_wrong.sql'),
+      '-- expand\ncreate table org.right (id bigint primary key);\n',
     );
     await must('git', ['-C', site.checkout, 'commit', '-qam', 'Mend the migration']);
     const mended = await site.make('deploy');
@@ -67,8 +67,8 @@ test(
   async () => {
     const { site } = place;
     writeFileSync(
-      join(site.checkout, 'services/worker/migrations/9003_gone.sql'),
-      'drop table if exists worker.fine;\n',
+      join(site.checkout, 'services/org/migrations/9003_gone.sql'),
+      'drop table if exists org.fine;\n',
     );
     await must('git', ['-C', site.checkout, 'add', '-A']);
     await must('git', ['-C', site.checkout, 'commit', '-qm', 'Contract']);
@@ -192,7 +192,7 @@ test(
     expectCode(rollback, 0);
     await expectUnharmed(site, upstream, tally);
     await expectSettled(site, revision);
-    rmSync(join(site.checkout, 'services/worker/migrations/9001_more.sql'), { force: true });
+    rmSync(join(site.checkout, 'services/org/migrations/9001_more.sql'), { force: true });
   },
   8 * MINUTE,
 );

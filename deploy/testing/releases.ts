@@ -38,19 +38,19 @@ export function failsInUse(site: Site): Promise<string> {
 
 /** Its second migration is wrong, after the first one was applied. */
 export async function migrationFails(site: Site): Promise<string> {
-  const dir = join(site.checkout, 'services/worker/migrations');
-  writeFileSync(join(dir, '9001_fine.sql'), '-- expand\ncreate table worker.fine (id bigint primary key);\n');
+  const dir = join(site.checkout, 'services/org/migrations');
+  writeFileSync(join(dir, '9001_fine.sql'), '-- expand\ncreate table org.fine (id bigint primary key);\n');
   writeFileSync(
     join(dir, '9002_wrong.sql'),
-    '-- expand\ncreate table worker.wrong (id bigint primary key);\nselect 1 / 0;\n',
+    '-- expand\ncreate table org.wrong (id bigint primary key);\nselect 1 / 0;\n',
   );
   return commitAll(site, 'A migration that fails half-way');
 }
 
 /** Adds a table, as a release that is rolled back later does. */
 export async function migrates(site: Site): Promise<string> {
-  const dir = join(site.checkout, 'services/worker/migrations');
-  writeFileSync(join(dir, '9001_more.sql'), '-- expand\ncreate table worker.more (id bigint primary key);\n');
+  const dir = join(site.checkout, 'services/org/migrations');
+  writeFileSync(join(dir, '9001_more.sql'), '-- expand\ncreate table org.more (id bigint primary key);\n');
   return commitAll(site, 'A migration');
 }
 
