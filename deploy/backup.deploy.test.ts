@@ -75,8 +75,8 @@ test('a migration that takes something away is refused by name, before anything 
     return ['-v', `${join(places.state, name)}:${folder}/${name}:ro`];
   };
   const files = [
-    ...file('0098_more.sql', '-- expand\ncreate table worker.more (id integer);'),
-    ...file('0099_less.sql', 'drop table worker.more;'),
+    ...file('0098_more.sql', '-- expand\ncreate table app.more (id integer);'),
+    ...file('0099_less.sql', 'drop table app.more;'),
   ];
   const apply = (...options: string[]) =>
     compose.job('deploy/jobs/migrate.ts', ['apply'], { with: [...files, ...options] });
