@@ -6,8 +6,8 @@ import { buildConnector } from 'undici';
 export const PATIENCE_MS = 5_000;
 const FIRST_PAUSE_MS = 25;
 const PAUSE_MAX_MS = 250;
-// Longer than an answer to a connect takes on any network between us, short enough to try again.
-const ATTEMPT_MS = 1_000;
+// Longer than a connect takes even where processors are short, short enough to try again.
+const ATTEMPT_MS = 2_000;
 /** After so long without a failure the next one is the first of another outage. */
 const FORGET_MS = 10_000;
 
