@@ -2,6 +2,7 @@
 import { stopCommands } from './src/command.ts';
 import type { Command } from './src/context.ts';
 import { EXIT, Failure } from './src/failure.ts';
+import { whatIsLeft } from './src/interruption.ts';
 import { releaseHeldLocks } from './src/lock.ts';
 import { openContext } from './src/project.ts';
 import { createReporter, type Ending } from './src/report.ts';
@@ -75,7 +76,7 @@ async function interrupted(signal: NodeJS.Signals): Promise<void> {
   ended = true;
   await stopCommands();
   const locked = releaseHeldLocks();
-  const next = locked ? ['What was begun is finished or undone by the next run of `make deploy`.'] : [];
+  const next = locked ? whatIsLeft(env) : [];
   report.finish({ command: name, exit: 130, message: `Stopped by ${signal}`, lines: next });
   process.exit(130);
 }
