@@ -31,7 +31,8 @@ export const command: Command = async ({ project, environment, places, compose, 
   const rows = containers.map(({ service, state, health, restarts, startedAt, image }) => [
     service,
     state,
-    health || '-',
+    // What a container said last before it was stopped says nothing of it.
+    state === 'running' && health ? health : '-',
     `${restarts}`,
     state === 'running' ? age(startedAt) : '-',
     image,
@@ -43,7 +44,9 @@ export const command: Command = async ({ project, environment, places, compose, 
     ['certificate', days === null ? 'cannot be read' : `${days} days`],
     [
       'backup',
-      backup ? `${backup.id}, ${age(new Date(backup.at))} ago${backup.verified ? ', verified' : ''}` : 'none yet',
+      backup
+        ? `${backup.id}, ${age(new Date(backup.at))} ago${backup.verified ? ', verified' : ''}`
+        : 'none by a deploy or make backup yet',
     ],
     ['lock', lock ? `${describeHolder(lock.holder)}${lock.alive ? '' : ' (gone)'}` : 'free'],
     ...(journal && !lock?.alive ? [['unfinished', `${journal.command} of ${journal.revision}, ${journal.stage}`]] : []),
