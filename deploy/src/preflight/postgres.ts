@@ -45,7 +45,8 @@ function configuredMaximum(command: readonly string[]): number {
 }
 
 export function judgeBudget({ pools, reserved, max }: Budget): Finding[] {
-  if (pools + reserved <= max) return [];
+  // A pool that is no number is a wrong setting, which the processes' own schemas name.
+  if (Number.isNaN(pools) || pools + reserved <= max) return [];
   return [
     error(
       'connections',

@@ -165,6 +165,8 @@ test('both colours count against the connections of the server that runs', () =>
   expect(connectionBudget({ services }, settings)).toMatchObject({ pools: 38, max: 60 });
   expect(judgeBudget(connectionBudget({ services }, settings))).toEqual([]);
   expect(judgeBudget(connectionBudget({ services }, settings, 50))).toHaveLength(1);
+  // The processes' own schemas tell of it, with every other wrong setting.
+  expect(judgeBudget(connectionBudget({ services }, { ...settings, AUTH_POOL_MAX: 'many' }))).toEqual([]);
 });
 
 test('the mount of the data fits the major of postgres, and the data does', () => {
