@@ -18,7 +18,14 @@ test.each([
   mkdirSync(places.nginx);
   writeFileSync(join(places.nginx, 'upstream.conf'), `server 10.80.2.${host}:4000 max_fails=3;\n`);
   const journal: Journal = {
-    ...{ id: '1', command: 'deploy', revision: 'bbbbbbbbbbbb', colour: 'green', stage, started_at: new Date().toISOString() },
+    ...{
+      id: '1',
+      command: 'deploy',
+      revision: 'bbbbbbbbbbbb',
+      colour: 'green',
+      stage,
+      started_at: new Date().toISOString(),
+    },
     from: { revision: 'aaaaaaaaaaaa', colour: 'blue' },
   };
   writeJournal(places, journal);
