@@ -6,10 +6,8 @@ import { nextVersion } from './testing/releases.ts';
 import { startTraffic } from './testing/traffic.ts';
 
 const MINUTE = 60_000;
-const STAGES = [
-  ...['recover', 'preflight', 'build', 'configuration', 'infrastructure', 'backup', 'migrate'],
-  ...['start', 'gate', 'switch', 'bake', 'checks', 'finish'],
-];
+const PREPARING = ['recover', 'preflight', 'build', 'configuration', 'infrastructure', 'backup', 'migrate'];
+const PROVING = ['start', 'gate', 'switch', 'bake', 'checks', 'finish'];
 let place: Installed;
 let releases = 0;
 beforeAll(async () => {
@@ -17,8 +15,11 @@ beforeAll(async () => {
 }, 10 * MINUTE);
 afterAll(() => place?.remove(), 2 * MINUTE);
 
-// Right at the beginning of a stage, and once it is under way.
-test.each(STAGES.flatMap((stage) => [[stage, 0] as const, [stage, 700] as const]))(
+// Right at the beginning of a stage; where processes and nginx change, once it is under way too.
+test.each([
+  ...PREPARING.map((stage) => [stage, 0] as const),
+  ...PROVING.flatMap((stage) => [[stage, 0] as const, [stage, 700] as const]),
+])(
   'killed %s + %d ms',
   async (stage, afterMs) => {
     const { site, upstream, staff } = place;
