@@ -1,4 +1,6 @@
 // Disasters of the database, on a whole platform.
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { expectCode, expectServing, figures } from './testing/expectations.ts';
 import { type Installed, install } from './testing/installed.ts';
@@ -89,4 +91,37 @@ test(
     await site.sql('alter table org.organizations drop column surprise');
   },
   4 * MINUTE,
+);
+
+test(
+  'the host is lost: what is left are the second place, the recovery key, and this repository',
+  async () => {
+    const { site, staff, recoveryKey } = place;
+    await found(range('precious'));
+    expectCode(await site.make('backup'), 0);
+    await site.lose();
+    const { state, backups, secrets, tls, overrides } = site.places;
+    const gone = `${state}-gone`;
+    renameSync(state, gone);
+    mkdirSync(state);
+    // What is known of the host beside its data: its settings, which are no secret, and where its copies lie.
+    for (const kept of [backups, overrides]) renameSync(kept.replace(state, gone), kept);
+    const key = join(state, '..', 'recovery.key');
+    writeFileSync(key, recoveryKey, { mode: 0o600 });
+    const copies = readdirSync(join(backups, 'secrets')).filter((name) => name.endsWith('.sealed'));
+    const newest = join(backups, 'secrets', copies.sort().at(-1) ?? '');
+
+    const started = performance.now();
+    expectCode(await site.make('restore-secrets', { FROM: newest, RECOVERY_KEY_FILE: key }), 0);
+    expect([...readdirSync(join(secrets, 'app')), ...readdirSync(tls)]).toEqual(
+      expect.arrayContaining(['JWT_SECRET', 'PASSWORD_PEPPER', 'fullchain.pem', 'privkey.pem']),
+    );
+    expectCode(await site.make('restore', { FROM: 'latest', CONFIRM: 'production' }), 0);
+    expectCode(await site.make('deploy'), 0);
+    expect(await slugs('precious')).toEqual(range('precious'));
+    place.staff = await signIn(site, staff.orgId);
+    await expectServing(place.staff);
+    figures('a lost host', { seconds: Math.round((performance.now() - started) / 1000) });
+  },
+  10 * MINUTE,
 );

@@ -7,6 +7,8 @@ export interface Installed {
   site: Site;
   upstream: CountingUpstream;
   staff: Staff;
+  /** What `make secrets` printed once. */
+  recoveryKey: string;
   remove(): Promise<void>;
 }
 
@@ -19,9 +21,11 @@ export async function install(options: SiteOptions): Promise<Installed> {
     await site.remove();
   }
   try {
-    expectCode(await site.make('secrets'), 0);
+    const secrets = await site.make('secrets');
+    expectCode(secrets, 0);
+    const recoveryKey = String(secrets.events.find(({ event }) => event === 'recovery_key')?.['key'] ?? '');
     expectCode(await site.make('deploy'), 0);
-    return { site, upstream, staff: await bootstrap(site), remove };
+    return { site, upstream, recoveryKey, staff: await bootstrap(site), remove };
   } catch (error) {
     await remove();
     throw error;

@@ -60,6 +60,8 @@ export interface Site {
   docker(...args: string[]): Promise<string>;
   /** A certificate for the same names, from the same authority. */
   renewCertificate(): Promise<void>;
+  /** The engine's part of the host is gone: containers, networks, volumes. */
+  lose(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -255,6 +257,7 @@ export async function createSite({ name, environment = 'production', number, set
     },
     docker,
     renewCertificate,
+    lose: () => removeProject(project),
     async remove() {
       if (process.env['KEEP_SITE']) return;
       await removeProject(project);
