@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '../context.ts';
+import { readOne } from '../secrets/vault.ts';
 import type { HistoryLine } from '../state.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -60,8 +61,7 @@ async function callWebhook({ places }: Context, line: HistoryLine): Promise<void
 }
 
 function secret(folder: string, holder: string, name: string): string {
-  const path = join(folder, holder, name);
-  return existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+  return existsSync(join(folder, holder, name)) ? readOne(folder, `${holder}/${name}`).toString().trim() : '';
 }
 
 async function post(url: string, body: object, authorization = ''): Promise<void> {

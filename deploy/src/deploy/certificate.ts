@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
-import { ownSiteFiles, siteMistakes, siteNames } from '../secrets/site.ts';
+import { CERTIFICATE, CERTIFICATE_KEY, ownSiteFiles, siteMistakes, siteNames } from '../secrets/site.ts';
+import { readOne } from '../secrets/vault.ts';
 import { publicAddress } from './public-listener.ts';
 import { replaceEdge } from './switch.ts';
 
@@ -26,12 +27,12 @@ export async function renewCertificate(context: Context): Promise<X509Certificat
 }
 
 function readCertificate({ places, settings }: Context): X509Certificate {
-  const [chain, key] = ['fullchain.pem', 'privkey.pem'].map((name) => join(places.tls, name)) as [string, string];
+  const chain = join(places.tls, CERTIFICATE);
   const mistakes = siteMistakes(places);
   let certificate: X509Certificate | undefined;
   try {
     certificate = new X509Certificate(readFileSync(chain));
-    mistakes.push(...mistakesIn(certificate, readFileSync(key), siteNames(settings)));
+    mistakes.push(...mistakesIn(certificate, readOne(places.tls, CERTIFICATE_KEY), siteNames(settings)));
   } catch (error) {
     mistakes.push((error as Error).message);
   }

@@ -2,6 +2,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { CERTIFICATE_KEY } from '../secrets/site.ts';
+import { readOne } from '../secrets/vault.ts';
 import { error, type Finding, warning } from './findings.ts';
 
 const DAY_MS = 86_400_000;
@@ -30,7 +32,7 @@ export function judgeCertificate(tls: string, serverName: string, now = Date.now
   if (!certificate)
     return [error('certificate', `${chain} is no certificate in PEM`, 'The leaf comes first, then its chain')];
   const findings = judgeValidity(certificate, now);
-  const privateKey = attempt(() => createPrivateKey(readFileSync(key)));
+  const privateKey = attempt(() => createPrivateKey(readOne(tls, CERTIFICATE_KEY)));
   if (!privateKey)
     findings.push(error('certificate', `${key} is no private key without a passphrase`, 'nginx has nobody to ask'));
   else if (!certificate.checkPrivateKey(privateKey))

@@ -34,6 +34,16 @@ export function readFolder(dir: string): StoredFile[] {
   return isRoot() ? readDirectly(dir) : readByEngine(dir);
 }
 
+/** One file below the folder. Throws where it is missing, or where neither this user nor the engine may read it. */
+export function readOne(dir: string, path: string): Buffer {
+  try {
+    return readFileSync(join(dir, path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    return Buffer.from(engine(dir, 'cat "$1"', [path]));
+  }
+}
+
 /** Writes files with their owners and modes, each whole or not at all. Folders are made for whoever deploys alone. */
 export function writeFiles(dir: string, files: readonly StoredFile[], folderMode = 0o700): void {
   if (files.length === 0) return;

@@ -1,8 +1,7 @@
 import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
+import { readOne } from '../secrets/vault.ts';
 
 export interface Person {
   id: string;
@@ -55,14 +54,13 @@ export const addressOf = (what: string, suffix: string) => `synthetic-${what}-${
 
 /** The tenant of an environment. Throws where its secret has not been made. */
 export function readTenant({ places }: Pick<Context, 'places'>): Tenant {
-  const file = join(places.secrets, 'app', 'SYNTHETIC_PASSWORD');
   try {
-    return tenantOf(readFileSync(file, 'utf8').trim());
+    return tenantOf(readOne(places.secrets, 'app/SYNTHETIC_PASSWORD').toString().trim());
   } catch (error) {
     throw new Failure(
       EXIT.secrets,
       `The password of the synthetic tenant cannot be read: ${(error as Error).message}`,
-      ['make secrets makes it; run the command as a user who may read the secrets.'],
+      ['make secrets makes it. Who is not root reads it through the engine: `docker info` must work for this user.'],
     );
   }
 }
