@@ -1,5 +1,6 @@
 import type { Context, Variables } from '../context.ts';
 import { withLock } from '../lock.ts';
+import { requireEngine } from '../preflight/engine.ts';
 import { stage } from './stages.ts';
 
 interface Purpose {
@@ -15,6 +16,7 @@ export async function locked(
   work: () => Promise<void>,
 ): Promise<void> {
   const { places, report } = context;
+  await requireEngine();
   const taken = Promise.withResolvers<void>();
   const told = Promise.withResolvers<void>();
   const whole = withLock(places, { ...purpose, report }, lockWaitSeconds, async () => {

@@ -1,4 +1,5 @@
 import { run } from '../command.ts';
+import { EXIT, Failure } from '../failure.ts';
 import { error, type Finding, warning } from './findings.ts';
 import { type Rendered, replicasOf } from './rendered.ts';
 
@@ -50,6 +51,16 @@ export async function readEngine(): Promise<Engine | undefined> {
 export async function hasInit(): Promise<boolean> {
   const { stdout } = await run('docker', ['info', '--format', '{{.InitCommit.ID}}'], { timeoutMs: 20_000 });
   return stdout.trim() !== NO_INIT;
+}
+
+/** Before anything that cannot do without it, so that nothing else is blamed; throws a Failure with code 10. */
+export async function requireEngine(): Promise<void> {
+  const { code, stderr } = await run('docker', ['version', '--format', '{{.Server.Version}}'], { timeoutMs: 20_000 });
+  if (code === 0) return;
+  throw new Failure(EXIT.preflight, 'Docker does not answer; nothing was changed', [
+    stderr.trim().slice(0, 300),
+    'Start it, and be root or in the group docker: `docker info` must work for this user.',
+  ]);
 }
 
 export function judgeEngine(engine: Engine | undefined): Finding[] {
