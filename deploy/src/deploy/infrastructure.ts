@@ -1,4 +1,5 @@
 import { prepareFolders } from '../backup/folders.ts';
+import { must } from '../command.ts';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 import { writeMonitoring } from '../monitoring.ts';
@@ -75,5 +76,15 @@ export async function outdatedServices({ compose }: Context, services: readonly 
   const args = ['--dry-run', 'up', '-d', '--no-deps', '--no-build', ...services];
   const { stderr } = await compose.run(args);
   const recreated = [...stderr.matchAll(/Container (\S+)\s+Recreate\s/g)].map(([, name = '']) => name);
-  return services.filter((name) => recreated.some((container) => container.endsWith(`-${name}-1`)));
+  const differing = services.filter((name) => recreated.some((container) => container.endsWith(`-${name}-1`)));
+  if (differing.length === 0) return [];
+  // What was started by hand was so with its dependencies, which count: it is as it should be if Compose finds it so.
+  const wanted = await compose.must(['config', '--hash', differing.join(',')]);
+  const hashes = new Map(wanted.split('\n').map((line) => line.split(/\s+/) as [string, string]));
+  const containers = await compose.containers(differing);
+  const label = '{{index .Config.Labels "com.docker.compose.config-hash"}}';
+  const found = await Promise.all(
+    containers.map(async ({ service, id }) => [service, (await must('docker', ['inspect', '-f', label, id])).trim()]),
+  );
+  return differing.filter((name) => found.some(([service, hash]) => service === name && hash !== hashes.get(name)));
 }
