@@ -11,7 +11,7 @@ INSTALLED := node_modules/.installed
 
 help: ## Print the commands
 	@echo 'Gatehouse'; echo
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
+	@sed -n -e 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' -e 's/^# -- \([^.]*\)\..*/\n\1 (ENV=production, staging or development)/p' Makefile | expand -t 28
 
 up: install ## Run the whole platform on this machine; Ctrl-C stops it
 	@exec $(NODE) dev/up.ts
