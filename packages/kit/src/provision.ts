@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { scramVerifier } from './scram.ts';
 
 /** The roles that a process logs in with. They own nothing: each may do what migrations grant it. */
 export const SERVICE_ROLES = [
@@ -41,7 +42,7 @@ export async function provision(admin: pg.Client, { database, passwords }: Provi
 async function provisionRole(admin: pg.Client, role: DatabaseRole, password: string): Promise<void> {
   const { rowCount } = await admin.query('select from pg_roles r where r.rolname = $1', [role]);
   if (rowCount === 0) await admin.query(`create role ${role}`);
-  await admin.query(`alter role ${role} with login password ${pg.escapeLiteral(password)}`);
+  await admin.query(`alter role ${role} with login password ${pg.escapeLiteral(scramVerifier(password))}`);
   // Every name in our SQL is qualified; with an empty path nothing else can be slipped in.
   await admin.query(`alter role ${role} set search_path = ''`);
   if (role === MIGRATOR_ROLE) return;
