@@ -172,3 +172,15 @@ test('the doors are open to auth alone', async () => {
     for (const statement of [call, keep])
       await expect(auth.database.pool(role).pg.query(statement)).rejects.toThrow(/permission denied/);
 });
+
+test('whoever has got hold of auth becomes the owner of no other organization by it', async () => {
+  await bootstrap();
+  const [{ id: victim } = { id: '' }] = await auth.rows<{ id: string }>('select id from org.organizations');
+  const before = await auth.rows('select user_id, role from org.members where org_id = $1', [victim]);
+  expect(before).toHaveLength(1);
+  const { id } = await auth.user();
+  const statement = 'select org.keep_synthetic($1, $2, $3, $3, now())';
+  const call = auth.database.pool('auth').pg.query(statement, [victim, 'Mine', id]);
+  await expect(call).rejects.toThrow(/is not the synthetic tenant/);
+  expect(await auth.rows('select user_id, role from org.members where org_id = $1', [victim])).toEqual(before);
+});
