@@ -1,9 +1,10 @@
 // The program behind `make deploy` and its companions: `deploy/main.ts <command>`, with variables in the environment.
-import { stopCommands } from './src/command.ts';
+import { CommandError, stopCommands } from './src/command.ts';
 import type { Command } from './src/context.ts';
 import { EXIT, Failure } from './src/failure.ts';
 import { whatIsLeft } from './src/interruption.ts';
 import { releaseHeldLocks } from './src/lock.ts';
+import { requireEngine } from './src/preflight/engine.ts';
 import { openContext } from './src/project.ts';
 import { createReporter, type Ending } from './src/report.ts';
 import { readVariables } from './src/variables.ts';
@@ -57,7 +58,15 @@ async function outcome(): Promise<Omit<Ending, 'command'>> {
     const { command } = await load();
     await command(context, variables);
     return { exit: EXIT.ok };
-  } catch (error) {
+  } catch (thrown) {
+    // Of commands that fail, most are asked of the engine: one that does not answer is the reason, and not its symptom.
+    const error =
+      thrown instanceof CommandError
+        ? await requireEngine().then(
+            () => thrown,
+            (silent: unknown) => silent,
+          )
+        : thrown;
     if (error instanceof Failure) return { exit: error.code, message: error.message, lines: error.lines };
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { exit: EXIT.bug, message: `make ${name} failed in a way that nobody foresaw`, lines: [stack] };

@@ -57,7 +57,7 @@ export async function hasInit(): Promise<boolean> {
 export async function requireEngine(): Promise<void> {
   const { code, stderr } = await run('docker', ['version', '--format', '{{.Server.Version}}'], { timeoutMs: 20_000 });
   if (code === 0) return;
-  throw new Failure(EXIT.preflight, 'Docker does not answer; nothing was changed', [
+  throw new Failure(EXIT.preflight, 'Docker does not answer', [
     stderr.trim().slice(0, 300),
     'Start it, and be root or in the group docker: `docker info` must work for this user.',
   ]);
