@@ -3,7 +3,10 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  constants,
   existsSync,
+  fchmodSync,
+  fchownSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -11,9 +14,10 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { EXIT, Failure } from '../failure.ts';
 
 /** Is there on every host that runs the platform; has a shell, the coreutils and openssl. */
@@ -113,15 +117,30 @@ function readByEngine(dir: string): StoredFile[] {
 const partial = (path: string) => join(dirname(path), `.${path.slice(path.lastIndexOf('/') + 1)}.new`);
 const isLeftover = (name: string) => name.startsWith('.');
 
+// A folder may lie in one that containers write to (the second place of backups): a link there, in place of a folder or
+// of a file, would have root overwrite whatever it names. So the folder is opened itself, and held while it is used.
+const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
 function writeDirectly(dir: string, { path, uid, mode, content }: StoredFile): void {
-  const next = join(dir, partial(path));
-  const file = openSync(next, 'w', 0o600);
-  writeFileSync(file, content);
-  fsyncSync(file);
-  closeSync(file);
-  chownSync(next, uid, uid);
-  chmodSync(next, mode);
-  renameSync(next, join(dir, path));
+  const folder = openSync(dirname(join(dir, path)), FOLDER);
+  try {
+    const held = (name: string) => `/proc/self/fd/${folder}/${basename(name)}`;
+    const next = held(partial(path));
+    rmSync(next, { force: true });
+    const file = openSync(next, NEW_FILE, 0o600);
+    try {
+      writeFileSync(file, content);
+      fchownSync(file, uid, uid);
+      fchmodSync(file, mode);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(next, held(path));
+  } finally {
+    closeSync(folder);
+  }
 }
 
 // A line a file: owner, mode, path, content. An empty content is written as "-", which base64 has not.
