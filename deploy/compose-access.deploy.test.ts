@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { isSecret } from '@gatehouse/kit/config';
 import { describe, expect, test } from '@jest/globals';
 import type { z } from 'zod';
@@ -9,7 +10,18 @@ import { Config as OrgConfig } from '../services/org/src/config.ts';
 import { Config as WorkerConfig } from '../services/worker/src/config.ts';
 import { ENVIRONMENTS } from './src/places.ts';
 import { HOLDERS, SECRETS } from './src/secrets/catalogue.ts';
-import { BLUE, compose, FILE, GREEN, processOf, RENDERED, SERVICES, type Service, STATE } from './testing/rendered.ts';
+import {
+  BLUE,
+  compose,
+  FILE,
+  GREEN,
+  processOf,
+  RENDERED,
+  ROOT,
+  SERVICES,
+  type Service,
+  STATE,
+} from './testing/rendered.ts';
 
 const SCHEMAS: Record<string, z.ZodObject> = {
   auth: AuthConfig,
@@ -75,6 +87,23 @@ describe('who can reach whom', () => {
 
   test('an application behind the gateway finds the gateways alone', () => {
     expect(reaches('example-upstream')).toEqual([...GATEWAYS].sort());
+  });
+
+  test.each(GATEWAYS)('%s asks for names of a network that no application is on', (name) => {
+    const environment = services[name]?.environment ?? {};
+    for (const key of ['AUTH_URL', 'ORG_URL', 'AUDIT_URL', 'WORKER_URL', 'REDIS_URL']) {
+      const network = key === 'REDIS_URL' ? 'data' : 'app';
+      const { hostname } = new URL(environment[key] ?? '');
+      expect(hostname).toMatch(new RegExp(`^[a-z-]+\\.gatehouse-production_${network}$`));
+    }
+    // Whoever answers to it has to show the certificate of this host's own authority.
+    expect(environment).toMatchObject({ DATABASE_HOST: 'postgres', DATABASE_TLS: 'on' });
+  });
+
+  test.each(GATEWAYS)('%s answers operators on their network alone', (name) => {
+    const address = `${name}.gatehouse-production_obs`;
+    expect(services[name]?.environment?.['OPS_BIND_ADDRESS']).toBe(address);
+    expect(networks['obs']?.internal).toBe(true);
   });
 
   test.each([
@@ -220,7 +249,8 @@ describe('variables', () => {
   const names = [...new Set([...text.matchAll(/\$\{([A-Z][A-Z0-9_]*)/g)].map(([, name]) => name as string))];
   const optional = ['STATE_DIR', 'SETTINGS_FILE', 'GREEN_REVISION', 'TOOLS_REVISION', 'CONTAINER_INIT'];
 
-  test.each(names.filter((name) => !optional.includes(name)))(
+  // Compose itself gives the project's name.
+  test.each(names.filter((name) => ![...optional, 'COMPOSE_PROJECT_NAME'].includes(name)))(
     'without %s nothing starts, and the message names it',
     (name) => {
       const { status, stderr } = compose('production', { [name]: undefined });
@@ -233,4 +263,9 @@ describe('variables', () => {
     const defaults = [...text.matchAll(/\$\{([A-Z][A-Z0-9_]*):?-/g)].map(([, name]) => name as string);
     expect([...new Set(defaults)].sort()).toEqual([...optional].sort());
   });
+});
+
+test('statistics of statements, which the monitoring reads, hold no command that could carry a password', () => {
+  const settings = readFileSync(join(ROOT, 'deploy/database/postgres/postgresql.conf'), 'utf8');
+  expect(settings).toMatch(/^pg_stat_statements\.track_utility = off$/m);
 });

@@ -76,7 +76,8 @@ export async function runMain<S extends z.ZodObject<typeof processSettings>>(
     listenGracefully(handler, port, common.BIND_ADDRESS, lifecycle);
 
   try {
-    await bind(ops, opsPort(config), common.BIND_ADDRESS);
+    // Given by whoever knows the networks, as docker-compose.production.yml does: people have nothing to set there.
+    await bind(ops, opsPort(config), process.env['OPS_BIND_ADDRESS'] || common.BIND_ADDRESS);
     lifecycle.onStop('reports', 'operators listener', () => closeNow(ops));
     lifecycle.onStop('reports', 'sentry', stopSentry);
     await start({
