@@ -46,7 +46,8 @@ async function stop(containers: readonly Container[]): Promise<void> {
 /** Keeps the last lines of each container in a file of its own below `logs/`; returns the folder. */
 export async function saveLogs(containers: readonly Container[], releaseFolder: string): Promise<string> {
   const folder = join(releaseFolder, 'logs', new Date().toISOString().replaceAll(/[:.]/g, '-'));
-  mkdirSync(folder, { recursive: true });
+  // Of people's addresses and what they did: the engine shows it to nobody else either.
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const { id, service } of containers)
     writeFileSync(join(folder, `${service}-${id.slice(0, 12)}.log`), (await logsOf(id)).join('\n'));
   return folder;
