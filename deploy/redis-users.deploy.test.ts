@@ -81,7 +81,18 @@ describe('the users of Redis', () => {
   test.each([
     [
       'default',
-      ['FLUSHALL', 'KEYS *', 'CONFIG GET *', 'SHUTDOWN', 'ACL LIST', 'MONITOR', 'SAVE', 'FUNCTION LIST', 'SWAPDB 0 1'],
+      [
+        'FLUSHALL',
+        'KEYS *',
+        'CONFIG GET *',
+        'SHUTDOWN',
+        'ACL LIST',
+        'MONITOR',
+        'SAVE',
+        'FUNCTION LIST',
+        'SWAPDB 0 1',
+        'SCRIPT DEBUG SYNC',
+      ],
     ],
     [
       'monitor',

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 
 // Nothing that is dangerous or for operators, nor libraries of functions, which nobody here uses. INFO: ioredis asks
 // whether Redis is ready, BullMQ for the eviction policy. CLIENT LIST: BullMQ's workers are counted by it.
-const APPLICATION = '~* &* +@all -@dangerous -@admin -function -fcall -fcall_ro -script|kill -script|flush +info';
+const APPLICATION =
+  '~* &* +@all -@dangerous -@admin -function -fcall -fcall_ro -script|debug -script|kill -script|flush +info';
 const APPLICATION_MORE = '+client|list +client|setname +client|setinfo';
 // What redis_exporter reads with its defaults; SLOWLOG GET is not among it, since it repeats arguments.
 const MONITOR = 'resetkeys resetchannels -@all +ping +info +client|setname +config|get +slowlog|len +latency|latest';
