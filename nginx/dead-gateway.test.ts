@@ -1,19 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent } from 'node:https';
-import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type DarkAddress, takeAsDark } from '@gatehouse/testkit/dark-address';
 import { freePort } from '@gatehouse/testkit/process';
 import { afterEach, expect, test } from '@jest/globals';
 import { type Edge, startEdge } from './test-edge.ts';
 
 let edge: Edge;
 const children: ChildProcess[] = [];
-const sockets: Socket[] = [];
+const darkened: DarkAddress[] = [];
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
-  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const address of darkened.splice(0)) address.end();
   await edge.stop();
 });
 
@@ -35,21 +35,6 @@ async function startGateway(port: number): Promise<{ child: ChildProcess; receiv
   await once(lines, 'line');
   lines.on('line', (line) => received.push(line));
   return { child, received };
-}
-
-/** Takes the address as a host does that is gone: nobody refuses, nobody answers. The full queue of a listener that
- * does not run does that on any machine. */
-async function takeAsBlackHole(port: number): Promise<void> {
-  const listen = `require('node:net').createServer().listen({ port: ${port}, host: '127.0.0.1', backlog: 1 }, () => console.log('up'))`;
-  const child = spawn(process.execPath, ['-e', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.push(child);
-  await once(child.stdout as NodeJS.ReadableStream, 'data');
-  child.kill('SIGSTOP');
-  for (let queued = true; queued; ) {
-    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
-    sockets.push(socket);
-    queued = await Promise.race([once(socket, 'connect').then(() => true), delay(300, false)]);
-  }
 }
 
 interface Entry {
@@ -87,7 +72,7 @@ test('F05 of two gateways one is killed and its address goes dark: only POSTs un
   const killedAt = performance.now();
   const reachedTheOther = received.length;
   await delay(1_000);
-  await takeAsBlackHole(port);
+  darkened.push(await takeAsDark(port));
   const darkAt = performance.now();
   // Three connects time out, the address rests, and is tried and found dark once more.
   await delay(6_500);

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { takeAsDark } from '@gatehouse/testkit/dark-address';
 import { freePort } from '@gatehouse/testkit/process';
 import { afterEach, expect, test } from '@jest/globals';
 import { Pool } from 'undici';
@@ -83,6 +84,26 @@ test('a name is asked for again each time, and of two addresses the one that ans
 
   expect(await answer.body.text()).toBe('127.0.0.3');
   expect(lookups).toBe(3);
+});
+
+test('an address that went dark costs a moment, when the name leads elsewhere by then', async () => {
+  const port = await freePort();
+  await listen(port, '127.0.0.3');
+  const dark = await takeAsDark(port, '127.0.0.4');
+  endings.push(() => dark.end());
+  let lookups = 0;
+  const { post } = pool(`http://service.invalid:${port}`, {
+    lookup: (_name, _options, callback) => {
+      const address = lookups++ === 0 ? '127.0.0.4' : '127.0.0.3';
+      callback(null, [{ address, family: 4 }]);
+    },
+  });
+  const startedAt = performance.now();
+
+  const answer = await post();
+
+  expect(await answer.body.text()).toBe('127.0.0.3');
+  expect(performance.now() - startedAt).toBeLessThan(1_500);
 });
 
 test('what may have been sent is not sent again', async () => {

@@ -8,6 +8,10 @@ const FIRST_PAUSE_MS = 25;
 const PAUSE_MAX_MS = 250;
 // Longer than a connect takes even where processors are short, short enough to try again.
 const ATTEMPT_MS = 2_000;
+// An attempt that is not through by then gets company, with the name looked up anew: the address may be that of a
+// container which is gone, and nobody there refuses (RFC 8305, section 5, "Connection Attempt Delay").
+const COMPANY_AFTER_MS = 250;
+const ATTEMPTS_AT_ONCE = 3;
 /** After so long without a failure the next one is the first of another outage. */
 const FORGET_MS = 10_000;
 
@@ -56,8 +60,35 @@ export function createPatientConnector({ timeoutMs = ATTEMPT_MS, lookup }: Optio
     return nowMs - awaySince < PATIENCE_MS;
   }
 
+  /** The first of up to three attempts that is through; the error of the last when none is. */
+  function race(options: buildConnector.Options, callback: buildConnector.Callback): void {
+    let begun = 0;
+    let failed = 0;
+    let settled = false;
+    const settle: buildConnector.Callback = (...outcome) => {
+      settled = true;
+      clearInterval(company);
+      callback(...outcome);
+    };
+    const begin = () => {
+      begun += 1;
+      if (begun === ATTEMPTS_AT_ONCE) clearInterval(company);
+      connectOnce(options, (...[error, socket]) => {
+        if (error === null) {
+          if (settled) socket.destroy();
+          else settle(null, socket);
+          return;
+        }
+        failed += 1;
+        if (!settled && failed === begun) settle(error, null);
+      });
+    };
+    const company = setInterval(begin, COMPANY_AFTER_MS);
+    begin();
+  }
+
   function attempt(options: buildConnector.Options, callback: buildConnector.Callback, pauseMs: number): void {
-    connectOnce(options, (...[error, socket]) => {
+    race(options, (...[error, socket]) => {
       if (error === null) {
         awaySince = undefined;
         return callback(null, socket);
