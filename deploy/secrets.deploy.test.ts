@@ -33,6 +33,7 @@ describe('make secrets', () => {
     expect(files.map(({ path, uid, mode }) => [path, uid, mode]).sort()).toEqual(wanted.sort());
     for (const folder of ['', ...Object.keys(HOLDERS)])
       expect(statSync(join(context.places.secrets, folder)).mode & 0o777).toBe(0o700);
+    expect(statSync(context.places.state).mode & 0o777).toBe(0o700);
     expect(checkSecrets(context)).toEqual([]);
   });
 

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { prepareFolders } from '../backup/folders.ts';
 import type { Context } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
@@ -43,7 +43,10 @@ interface Shelf {
 /** Makes every secret that is missing, and seals a copy when something was made. */
 export async function ensureSecrets(context: Context, options: EnsureOptions = {}): Promise<SecretsReport> {
   const { places, environment } = context;
-  mkdirSync(places.state, { recursive: true });
+  // Numbers that containers run as may be people on the host: nobody but the deployer gets past this folder. Containers
+  // are given what lies below it by the engine.
+  mkdirSync(places.state, { recursive: true, mode: 0o700 });
+  chmodSync(places.state, 0o700);
   mkdirSync(places.secrets, { recursive: true, mode: 0o700 });
   const made = new Map<string, StoredFile>();
   const shelf = openShelf(readFolder(places.secrets), made);
