@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
@@ -42,6 +42,8 @@ function flushed(path: string, flags: string, text: string, mode: number): void 
     const bytes = Buffer.from(text);
     // A full disk may take a part of it.
     for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+    // Other users read it, whatever the deployer's umask is.
+    fchmodSync(file, mode);
     fsyncSync(file);
   } finally {
     closeSync(file);
