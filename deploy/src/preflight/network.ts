@@ -28,6 +28,16 @@ interface Inspected {
 export function judgeSubnet({ project, settings }: Pick<Context, 'project' | 'settings'>, subnets: readonly Subnet[]) {
   const cidr = `${settings['EDGE_PREFIX']}.0/24`;
   if (!range(cidr)) return [error('network', `EDGE_PREFIX=${settings['EDGE_PREFIX']} is no prefix`, 'Like 10.80.0')];
+  const own = subnets.find(({ project: its, network }) => its === project && network === `${project}_edge`);
+  // Compose would either refuse to start the gateways, or stop all that is on the network to make it anew.
+  if (own && own.cidr !== cidr)
+    return [
+      error(
+        'network',
+        `EDGE_PREFIX=${settings['EDGE_PREFIX']} is ${cidr}, and the network ${own.network} of this environment is ${own.cidr}`,
+        `Keep EDGE_PREFIX=${own.cidr.replace(/\.0\/24$/, '')}, or with a pause for users: docker compose -p ${project} down, then deploy with FORCE=reason`,
+      ),
+    ];
   return subnets
     .filter((other) => !(other.project === project && other.network === `${project}_edge`))
     .filter((other) => overlap(cidr, other.cidr))

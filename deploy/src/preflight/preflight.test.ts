@@ -141,6 +141,10 @@ test('the edge network may be its own, and nobody else may be in its range', () 
   const own = { network: 'p_edge', project: 'p', cidr: '10.80.0.0/24' };
   expect(judgeSubnet(context, [own, { network: 'x', project: '', cidr: '10.80.1.0/24' }])).toEqual([]);
   expect(judgeSubnet(context, [{ network: 'x', project: 'q', cidr: '10.64.0.0/10' }])).toHaveLength(1);
+  // Of another one the gateways would have addresses that the network has not, and Compose would stop all that is on it.
+  expect(told(judgeSubnet({ ...context, settings: { EDGE_PREFIX: '10.81.0' } }, [own]))).toEqual([
+    'error: EDGE_PREFIX=10.81.0 is 10.81.0.0/24, and the network p_edge of this environment is 10.80.0.0/24',
+  ]);
   expect(judgeSubnet({ ...context, settings: { EDGE_PREFIX: '10.80' } }, [])).toHaveLength(1);
   expect([
     overlap('10.0.0.0/8', '10.255.0.0/24'),
