@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Container } from '../compose.ts';
-import type { Context } from '../context.ts';
+import type { Context, Settings } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 import type { Colour } from '../places.ts';
 import { type Baseline, type Observation, verdict } from './bake-rules.ts';
@@ -95,6 +95,23 @@ async function countsOf({ settings }: Context, containers: readonly Container[])
     }),
   );
   return counts;
+}
+
+/** One gateway after the other; one that failed is asked again, so that the other does not hide it. */
+export function inTurns<T>(addresses: readonly string[], ask: (address: string) => Promise<T>): () => Promise<T> {
+  let turn = 0;
+  return async () => {
+    const answer = await ask(addresses[turn % addresses.length] ?? '');
+    turn += 1;
+    return answer;
+  };
+}
+
+/** BAKE_SECONDS; throws a Failure where it is no number, with which a bake would never end. */
+export function bakeSecondsOf(settings: Settings): number {
+  const given = settings['BAKE_SECONDS'] ?? '';
+  if (/^\d+(\.\d+)?$/.test(given)) return Number(given);
+  throw new Failure(EXIT.secrets, `BAKE_SECONDS is a number of seconds, not ${given || 'nothing'}`);
 }
 
 /** Runs it again and again beside the looks, since one run takes longer than they may wait. */
