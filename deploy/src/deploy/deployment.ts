@@ -52,12 +52,11 @@ export async function takeBack(deployment: Deployment, failure: Failure): Promis
   const { from } = journal;
   const reached = journal.stage === 'switched' && from !== null && namedColour(places) !== from.colour;
   if (!reached) {
-    const logs = await keepLogs(deployment);
-    await drop(deployment);
+    const logs = await clearAway(deployment);
     return new Failure(failure.code, failure.message, [
       ...failure.lines,
       from ? `Users have been on ${from.revision} all the time.` : 'Nothing was live before, and nothing is.',
-      `The last 200 lines of every process of ${kept.revision}: ${logs}`,
+      logs,
     ]);
   }
   try {
@@ -65,7 +64,7 @@ export async function takeBack(deployment: Deployment, failure: Failure): Promis
     return new Failure(EXIT.rolledBack, `${kept.revision} was taken back: ${failure.message}`, [
       ...failure.lines,
       `Users are on ${from.revision} (${from.colour}) again, ${(ms / 1000).toFixed(1)} s after this was seen.`,
-      `The last 200 lines of every process of ${kept.revision}: ${logs}`,
+      logs,
       'The schema stays as it is: migrations of a deploy only add.',
     ]);
   } catch (error) {
@@ -89,14 +88,28 @@ async function goBack(deployment: Deployment, from: Release): Promise<{ ms: numb
   const ms = Math.round(performance.now() - startedAt);
   context.report.warn(`Users are on ${from.revision} again, after ${ms} ms.`);
   await confirmServing(old, from.colour);
-  const logs = await keepLogs(deployment);
-  await workersGone(back.nginx, back.oldWorkers);
-  await drop(deployment);
-  return { ms, logs };
+  return { ms, logs: await clearAway(deployment, () => workersGone(back.nginx, back.oldWorkers)) };
 }
 
-async function keepLogs({ context, journal, kept }: Deployment): Promise<string> {
-  return saveLogs(await containersOf(context, journal.colour), kept.folder);
+/**
+ * Keeps the logs and takes the processes away; tells where the logs are. Where users are is settled by then: a full disk
+ * or a container that will not go changes neither that nor how the command ends, and the next command tries again.
+ */
+async function clearAway(deployment: Deployment, first: () => Promise<unknown> = async () => {}): Promise<string> {
+  const { context, journal, kept } = deployment;
+  let logs = `The last 200 lines of every process of ${kept.revision}: `;
+  try {
+    logs += await saveLogs(await containersOf(context, journal.colour), kept.folder);
+  } catch (error) {
+    logs = `The logs of ${kept.revision} could not be kept: ${(error as Error).message}`;
+  }
+  try {
+    await first();
+    await drop(deployment);
+  } catch (error) {
+    context.report.warn(`Not all processes of ${kept.revision} are gone: ${(error as Error).message.split('\n')[0]}`);
+  }
+  return logs;
 }
 
 /** A release that a rollback went to was live once: its containers stay. */

@@ -6,7 +6,7 @@ import { smoke } from '../smoke/smoke.ts';
 import { ensureSynthetic } from '../smoke/synthetic.ts';
 import { clearJournal } from '../state.ts';
 import { announce } from './announce.ts';
-import { bake, beforeBake } from './bake.ts';
+import { bake, beforeBake, inTurns } from './bake.ts';
 import { startColour } from './colour.ts';
 import { type Deployment, reach, takeBack } from './deployment.ts';
 import { readEdgeFiles } from './edge.ts';
@@ -66,9 +66,14 @@ export async function ending(deployment: Deployment, work: () => Promise<void>):
         'Run the same command again: it finishes this first.',
       ]);
     const failure = await takeBack(deployment, error);
-    const line = recordEnd(deployment, failure);
-    if (failure.code !== EXIT.rollbackFailed) clearJournal(context.places);
-    await announce(context, line);
+    try {
+      const line = recordEnd(deployment, failure);
+      if (failure.code !== EXIT.rollbackFailed) clearJournal(context.places);
+      await announce(context, line);
+    } catch (unwritten) {
+      // On a full disk; how the deploy ended is the more important.
+      context.report.warn(`How it ended could not be written down: ${(unwritten as Error).message}`);
+    }
     throw failure;
   }
 }
@@ -78,14 +83,8 @@ async function smokeAt(context: Context, address: string): Promise<number> {
   return ms;
 }
 
-/** One gateway after the other. */
 function synthetic(context: Context, colour: Colour): () => Promise<number> {
-  const addresses = gatewayAddresses(context.settings, colour);
-  let turn = 0;
-  return () => {
-    turn += 1;
-    return smokeAt(context, addresses[turn % addresses.length] ?? '');
-  };
+  return inTurns(gatewayAddresses(context.settings, colour), (address) => smokeAt(context, address));
 }
 
 async function check(context: Context): Promise<void> {
