@@ -45,9 +45,14 @@ export function writeEdgeFiles(places: Places, files: EdgeFiles): void {
     if (old[name] !== files[name]) writeFileAtomically(join(places.nginx, name), files[name] ?? '');
 }
 
-export async function nginxOf({ compose }: Context): Promise<Container> {
+export async function findNginx({ compose }: Context): Promise<Container | undefined> {
   const [container] = await compose.containers(['nginx']);
-  if (container?.state === 'running') return container;
+  return container?.state === 'running' ? container : undefined;
+}
+
+export async function nginxOf(context: Context): Promise<Container> {
+  const container = await findNginx(context);
+  if (container) return container;
   throw new Failure(EXIT.switch, 'nginx does not run', ['Its logs: make logs S=nginx']);
 }
 

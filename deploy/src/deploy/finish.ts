@@ -1,15 +1,16 @@
 import { run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { writeMonitoring } from '../monitoring.ts';
-import { recordDeployEvent } from '../smoke/record.ts';
-import { clearJournal, type Release, readLive, writeLive } from '../state.ts';
+import { type DeployRecord, recordDeployEvent } from '../smoke/record.ts';
+import { clearJournal, type Journal, type Release, readLive, writeLive } from '../state.ts';
 import { announce } from './announce.ts';
 import { stopColour } from './colour.ts';
 import { contextOf, type Deployment, reach } from './deployment.ts';
-import { leavingWorkers, nginxOf, workersGone } from './edge.ts';
+import { findNginx, leavingWorkers, workersGone } from './edge.ts';
 import { refreshSupport } from './infrastructure.ts';
 import { pruneReleases } from './pruning.ts';
 import { recordEnd } from './record.ts';
+import { keepPrepared } from './release.ts';
 
 /** The release is proven: the one before stops, and what was done is written down. */
 export async function finish(deployment: Deployment): Promise<void> {
@@ -20,12 +21,7 @@ export async function finish(deployment: Deployment): Promise<void> {
   await settle(context, next, journal.from);
   const line = recordEnd(deployment);
   clearJournal(places);
-  const { id, from } = journal;
-  const event =
-    journal.command === 'deploy'
-      ? ({ command: 'deploy', id, from, to: next, backup: deployment.backup } as const)
-      : ({ command: 'rollback', id, from, to: next, reason: 'asked for' } as const);
-  await attempt(context, 'The audit log was not told', () => recordDeployEvent(context, event));
+  await tellAuditLog(context, eventOf(journal, deployment.backup));
   await announce(context, line);
   await attempt(context, 'Old releases were not removed', async () => {
     const pruned = await pruneReleases(context);
@@ -33,12 +29,22 @@ export async function finish(deployment: Deployment): Promise<void> {
   });
 }
 
+export function eventOf({ command, id, from, revision, colour }: Journal, backup: string | null): DeployRecord {
+  const to = { revision, colour };
+  return command === 'deploy' ? { command, id, from, to, backup } : { command, id, from, to, reason: 'asked for' };
+}
+
+export function tellAuditLog(context: Context, event: DeployRecord): Promise<void> {
+  return attempt(context, 'The audit log was not told', () => recordDeployEvent(context, event));
+}
+
 /** Makes the release the live one: nothing else runs afterwards. Safe to do again. */
 export async function settle(context: Context, next: Release, from: Release | null): Promise<void> {
   const { places } = context;
+  keepPrepared(context, next.revision);
   // What an old worker of nginx is still forwarding goes to the old colour, which must be there until then.
-  const nginx = await nginxOf(context);
-  await workersGone(nginx, await leavingWorkers(nginx));
+  const nginx = await findNginx(context);
+  if (nginx) await workersGone(nginx, await leavingWorkers(nginx));
   if (from) await stopColour(contextOf(context, from, next.revision), from.colour);
   await attempt(context, 'Monitoring was not brought up to date', () => refresh(context));
   const live = readLive(places);

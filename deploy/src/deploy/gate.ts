@@ -12,13 +12,17 @@ const LIMIT_MS = 60_000;
 const SHOWN_LINES = 20;
 const LINE_LENGTH = 600;
 
-/** Resolves when every instance of the colour has said three times in a row that it is ready. */
-export async function awaitReady(context: Context, colour: Colour): Promise<void> {
+/**
+ * Resolves when every instance of the colour has said three times in a row that it is ready. What the engine has had to
+ * restart will not be trusted, unless that was before: `known` are containers as they were when they served.
+ */
+export async function awaitReady(context: Context, colour: Colour, known: readonly Container[] = []): Promise<void> {
+  const restartsOf = new Map(known.map(({ id, restarts }) => [id, restarts]));
   const ready = new Map<string, number>();
   const last = new Map<string, string>();
   for (const deadline = Date.now() + LIMIT_MS; ; await delay(EVERY_MS)) {
     const containers = await containersOf(context, colour);
-    const crashed = containers.find(hasCrashed);
+    const crashed = containers.find((container) => hasCrashed(container, restartsOf.get(container.id)));
     if (crashed) throw await unhealthy(crashed, howItCrashed(crashed));
     await Promise.all(
       containers.map(async (container) => {
@@ -37,8 +41,8 @@ export async function awaitReady(context: Context, colour: Colour): Promise<void
 }
 
 /** A container that has ended once will not be trusted with traffic, although the engine starts it again. */
-export function hasCrashed({ state, restarts }: Container): boolean {
-  return restarts > 0 || state === 'restarting' || state === 'exited' || state === 'dead';
+export function hasCrashed({ state, restarts }: Container, before = 0): boolean {
+  return restarts > before || state === 'restarting' || state === 'exited' || state === 'dead';
 }
 
 function howItCrashed({ exitCode, restarts }: Container): string {

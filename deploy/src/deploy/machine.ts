@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { backupAndVerify } from '../backup/verified-backup.ts';
 import { checkConfiguration, renderEdge } from '../configuration.ts';
 import type { Context, Variables } from '../context.ts';
@@ -10,6 +9,7 @@ import { preflight } from '../preflight/preflight.ts';
 import { CHECKOUT, shortRevision } from '../project.ts';
 import { checkSecrets } from '../secrets/check.ts';
 import { type Release, readLive, writeJournal } from '../state.ts';
+import { bakeSecondsOf } from './bake.ts';
 import { beginJournal, type Deployment } from './deployment.ts';
 import { readEdgeFiles } from './edge.ts';
 import { startInfrastructure } from './infrastructure.ts';
@@ -30,7 +30,7 @@ export async function deploy(context: Context, variables: Variables): Promise<vo
     const deployment = await stage(report, 'preflight', () => begin(context, variables, revision));
     await ending(deployment, async () => {
       await prepare(deployment, variables);
-      await prove(deployment, { bakeSeconds: Number(deployment.context.settings['BAKE_SECONDS']), checks: true });
+      await prove(deployment, { bakeSeconds: bakeSecondsOf(deployment.context.settings), checks: true });
     });
     tellServing(deployment);
   });
@@ -55,6 +55,7 @@ async function begin(context: Context, variables: Variables, revision: string): 
   const next: Release = { revision, colour: live ? otherOf(live.colour) : 'blue' };
   const kept = await prepareRelease(context, revision);
   const own = releaseContext(context, kept, coloursOf(next, from?.revision));
+  bakeSecondsOf(own.settings);
   await preflight(own, { revision, contract: variables.contract, force: variables.force });
   const journal = beginJournal('deploy', next, from);
   writeJournal(context.places, journal);
@@ -77,10 +78,9 @@ async function prepare(deployment: Deployment, variables: Variables): Promise<vo
         ...(await checkConfiguration(context)),
       ]);
     // Into the release's folder: nginx itself gets the files at the switch, and keeps its own when there is none.
-    const folder = join(kept.folder, 'nginx');
-    await renderEdge({ ...context, places: { ...places, nginx: folder } }, journal.colour);
+    await renderEdge({ ...context, places: { ...places, nginx: kept.edge } }, journal.colour);
     if (!journal.from) await renderEdge(context, journal.colour);
-    deployment.edge = readEdgeFiles(folder);
+    deployment.edge = readEdgeFiles(kept.edge);
   });
   await stage(report, 'infrastructure', async (detail) => {
     const { started, outdated } = await startInfrastructure(context, names(variables.recreate), !journal.from);

@@ -49,8 +49,8 @@ function listReleases(places: Places): OldRelease[] {
   return readdirSync(places.releases)
     .filter((name) => /^[0-9a-f]{12}$/.test(name))
     .map((revision) => {
-      const settings = join(places.releases, revision, 'settings.env');
-      const at = existsSync(settings) ? statSync(settings).mtimeMs : 0;
+      const files = ['settings.env', 'settings.next.env'].map((name) => join(places.releases, revision, name));
+      const at = Math.max(0, ...files.filter(existsSync).map((path) => statSync(path).mtimeMs));
       return { revision, at, proven: proven.has(revision) };
     });
 }

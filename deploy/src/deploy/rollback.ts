@@ -5,8 +5,11 @@ import type { Context, Variables } from '../context.ts';
 import { EXIT, Failure } from '../failure.ts';
 import { buildImages } from '../images.ts';
 import { migrationsStatus } from '../migrations/migrate-database.ts';
+import { lineOf } from '../preflight/findings.ts';
+import { judgeSubnet, listSubnets } from '../preflight/network.ts';
 import { CHECKOUT, shortRevision } from '../project.ts';
 import { type Live, readHistory, readLive, writeJournal } from '../state.ts';
+import { bakeSecondsOf } from './bake.ts';
 import { beginJournal, type Deployment } from './deployment.ts';
 import { readEdgeFiles } from './edge.ts';
 import { ending, prove } from './prove.ts';
@@ -31,7 +34,7 @@ export async function rollback(context: Context, variables: Variables): Promise<
       detail(`from ${live.revision} to ${revision}`);
       return begin(context, live, revision);
     });
-    const bakeSeconds = Math.min(Number(deployment.context.settings['BAKE_SECONDS']), BAKE_SECONDS_MAX);
+    const bakeSeconds = Math.min(bakeSecondsOf(deployment.context.settings), BAKE_SECONDS_MAX);
     await ending(deployment, () => prove(deployment, { bakeSeconds, checks: false }));
   });
 }
@@ -55,14 +58,24 @@ async function begin(context: Context, live: Live, revision: string): Promise<De
   const from = { revision: live.revision, colour: live.colour };
   const next = { revision, colour: otherOf(live.colour) };
   const own = releaseContext(context, kept, coloursOf(next, from.revision));
+  bakeSecondsOf(own.settings);
+  await refuseOtherNetwork(own, revision);
   const built = await buildImages(own, { revision, source: kept.source });
   await refuseUnknownSchema(own, revision);
-  const nginx = join(kept.folder, 'nginx');
+  const nginx = kept.edge;
   if (!existsSync(join(nginx, 'nginx.conf'))) await renderEdge({ ...own, places: { ...places, nginx } }, next.colour);
   const journal = beginJournal('rollback', next, from);
   writeJournal(places, journal);
   const images = Object.fromEntries(built.map(({ name, id }) => [name, id]));
   return { context: own, kept, journal, edge: readEdgeFiles(nginx), images, migrations: [], backup: null };
+}
+
+/** Its gateways would have addresses that the network of today does not. */
+async function refuseOtherNetwork(context: Context, revision: string): Promise<void> {
+  const findings = judgeSubnet(context, await listSubnets());
+  if (findings.length === 0) return;
+  const message = `${revision} was deployed with another network; nothing was changed`;
+  throw new Failure(EXIT.preflight, message, findings.map(lineOf));
 }
 
 /** What a later release has added does not disturb an earlier one; what it took away does. */
