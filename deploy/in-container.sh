@@ -37,7 +37,8 @@ if [ -f "${FROM:-}" ]; then
   export FROM
   set -- -v "$FROM:$FROM:ro" "$@"
 fi
-for name in RECOVERY_KEY SMTP_PASSWORD SENDGRID_API_KEY SENTRY_DSN ALERT_WEBHOOK_URL BACKUP_S3_KEY BACKUP_S3_KEY_SECRET; do
+for name in RECOVERY_KEY SMTP_PASSWORD SENDGRID_API_KEY SENTRY_DSN SENTRY_AUTH_TOKEN ALERT_WEBHOOK_URL \
+  DEPLOY_WEBHOOK_URL BACKUP_S3_KEY BACKUP_S3_KEY_SECRET; do
   eval "file=\${${name}_FILE:-}"
   if [ -n "$file" ]; then
     file=$(realpath "$file")

@@ -26,7 +26,7 @@ const SCHEMAS: Record<string, z.ZodObject> = {
 // A process tells others where it is, and nothing reads its own address from the settings.
 const READ_BY_TOOLS = ['GATEWAY_URL'];
 // Beside those that the Compose file names.
-const READ_BY_DEPLOYER = ['BAKE_SECONDS', 'DEPLOY_WITHOUT'];
+const READ_BY_DEPLOYER = ['BAKE_SECONDS', 'DEPLOY_WITHOUT', 'SENTRY_ORGANIZATION', 'SENTRY_PROJECT', 'SENTRY_URL'];
 
 const linesOf = (name: string) => readFileSync(join(ROOT, `.env.${name}`), 'utf8').split('\n');
 const keysOf = (name: string) => linesOf(name).flatMap((line) => /^([A-Z][A-Z0-9_]*)=/.exec(line)?.[1] ?? []);

@@ -7,7 +7,10 @@ import { writeFileAtomically } from './files.ts';
 import { type Colour, gatewaysOf } from './places.ts';
 
 /** Settings that this program reads itself; those of the compose file stand in it. */
-const DEPLOYER_KEYS = ['BAKE_SECONDS', 'DEPLOY_WITHOUT', 'EDGE_PREFIX', 'GATEWAY_PORT'];
+const DEPLOYER_KEYS = [
+  ...['BAKE_SECONDS', 'DEPLOY_WITHOUT', 'EDGE_PREFIX', 'GATEWAY_PORT'],
+  ...['SENTRY_ORGANIZATION', 'SENTRY_PROJECT', 'SENTRY_URL'],
+];
 /** Only programs outside of the containers read it. */
 const OUTSIDE_KEYS = ['GATEWAY_URL'];
 const UPSTREAM = 'upstream.conf';

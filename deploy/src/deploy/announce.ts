@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Context } from '../context.ts';
 import { readOne } from '../secrets/vault.ts';
-import type { HistoryLine } from '../state.ts';
+import type { HistoryLine, Journal } from '../state.ts';
+import { actor } from './record.ts';
 
 const TIMEOUT_MS = 10_000;
 
@@ -16,6 +18,16 @@ export async function announce(context: Context, line: HistoryLine): Promise<voi
   ];
   for (const [complaint, tell] of told)
     await tell().catch((error: Error) => report.warn(`${complaint}: ${error.message}`));
+}
+
+/** Tells the webhook that it begins: whoever looks at it then knows why what he sees changes. */
+export async function announceStart(context: Context, journal: Journal): Promise<void> {
+  const { id, command, colour, revision, from, started_at } = journal;
+  const { environment } = context;
+  const body = { id, command, environment, actor: actor(), host: hostname(), to: revision, colour, started_at };
+  await callWebhook(context, { ...body, from: from?.revision ?? null, result: 'started' }).catch((error: Error) =>
+    context.report.warn(`The webhook was not called: ${error.message}`),
+  );
 }
 
 /** A line on every dashboard, where a Grafana runs here. */
@@ -41,9 +53,11 @@ async function tellSentry({ settings, places, compose }: Context, line: HistoryL
   const organization = settings['SENTRY_ORGANIZATION'];
   const token = secret(places.secrets, 'operator', 'SENTRY_AUTH_TOKEN');
   if (!organization || !token || line.result !== 'succeeded') return;
+  if (!settings['SENTRY_PROJECT']) throw new Error('SENTRY_PROJECT is empty, which a release belongs to');
   const { version } = JSON.parse(readFileSync(join(compose.options.source, 'package.json'), 'utf8'));
   const release = `gatehouse@${version}+${line.to}`;
-  const url = `${settings['SENTRY_URL'] || 'https://sentry.io'}/api/0/organizations/${organization}/releases/`;
+  const base = (settings['SENTRY_URL'] || 'https://sentry.io').replace(/\/+$/, '');
+  const url = `${base}/api/0/organizations/${organization}/releases/`;
   const authorization = `Bearer ${token}`;
   await post(url, { version: release, ref: line.to, projects: [settings['SENTRY_PROJECT']] }, authorization);
   const times = { dateStarted: line.started_at, dateFinished: line.ended_at };
@@ -55,7 +69,7 @@ async function tellSentry({ settings, places, compose }: Context, line: HistoryL
 }
 
 /** The record itself, for whoever wants to know: a chat, a ticket, a pager. Its address is a secret. */
-async function callWebhook({ places }: Context, line: HistoryLine): Promise<void> {
+async function callWebhook({ places }: Context, line: object): Promise<void> {
   const url = secret(places.secrets, 'operator', 'DEPLOY_WEBHOOK_URL');
   if (url) await post(url, line);
 }

@@ -9,6 +9,7 @@ import { preflight } from '../preflight/preflight.ts';
 import { CHECKOUT, shortRevision } from '../project.ts';
 import { checkSecrets } from '../secrets/check.ts';
 import { type Release, readLive, writeJournal } from '../state.ts';
+import { announceStart } from './announce.ts';
 import { bakeSecondsOf } from './bake.ts';
 import { beginJournal, type Deployment } from './deployment.ts';
 import { readEdgeFiles } from './edge.ts';
@@ -29,6 +30,7 @@ export async function deploy(context: Context, variables: Variables): Promise<vo
     await stage(report, 'recover', (detail) => recover(context, detail));
     const deployment = await stage(report, 'preflight', () => begin(context, variables, revision));
     await ending(deployment, async () => {
+      await announceStart(deployment.context, deployment.journal);
       await prepare(deployment, variables);
       await prove(deployment, { bakeSeconds: bakeSecondsOf(deployment.context.settings), checks: true });
     });

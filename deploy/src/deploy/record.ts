@@ -46,10 +46,13 @@ const WORDS: Record<Journal['stage'], string> = {
   finishing: 'finishing',
 };
 
+/** Who typed the command, also behind sudo. */
+export const actor = () => process.env['SUDO_USER'] ?? userInfo().username;
+
 function outline({ id, command, from, revision, colour, started_at }: Journal, environment: string) {
   return {
     ...{ id, command, environment, from: from?.revision ?? null, to: revision, colour, started_at },
-    actor: process.env['SUDO_USER'] ?? userInfo().username,
+    actor: actor(),
     host: hostname(),
     ended_at: new Date().toISOString(),
   };

@@ -9,6 +9,7 @@ import { lineOf } from '../preflight/findings.ts';
 import { judgeSubnet, listSubnets } from '../preflight/network.ts';
 import { CHECKOUT, shortRevision } from '../project.ts';
 import { type Live, readHistory, readLive, writeJournal } from '../state.ts';
+import { announceStart } from './announce.ts';
 import { bakeSecondsOf } from './bake.ts';
 import { beginJournal, type Deployment } from './deployment.ts';
 import { readEdgeFiles } from './edge.ts';
@@ -35,6 +36,7 @@ export async function rollback(context: Context, variables: Variables): Promise<
       return begin(context, live, revision);
     });
     const bakeSeconds = Math.min(bakeSecondsOf(deployment.context.settings), BAKE_SECONDS_MAX);
+    await announceStart(deployment.context, deployment.journal);
     await ending(deployment, () => prove(deployment, { bakeSeconds, checks: false }));
   });
 }

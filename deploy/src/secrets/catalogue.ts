@@ -7,15 +7,19 @@ export const HOLDERS = {
   grafana: 472,
   /** The internal authority's key: no container sees it. */
   authority: 0,
+  /** What the deployer itself uses: no container sees it. */
+  operator: 0,
 } as const;
 export type Holder = keyof typeof HOLDERS;
 
 /** nginx, which reads the certificate's key in `tls/`. */
 export const NGINX_UID = 101;
 
-/** Of the deployer, where the folder belongs to whoever deploys. */
+/** What only the deployer reads: the folder belongs to whoever deploys. */
+export const isDeployers = (holder: Holder): boolean => holder === 'authority' || holder === 'operator';
+
 export function ownerOf(holder: Holder): number {
-  return holder === 'authority' ? (process.getuid?.() ?? 0) : HOLDERS[holder];
+  return isDeployers(holder) ? (process.getuid?.() ?? 0) : HOLDERS[holder];
 }
 
 export interface SecretSpec {
@@ -53,6 +57,9 @@ export const SECRETS: readonly SecretSpec[] = [
   { name: 'SENTRY_DSN', holders: app, kind: 'optional' },
   // Where alerts are told: a chat's or a pager's webhook, whose address is its password.
   { name: 'ALERT_WEBHOOK_URL', holders: ['monitoring'], kind: 'optional' },
+  // Where deploys are told: another webhook or the same one, and Sentry.
+  { name: 'DEPLOY_WEBHOOK_URL', holders: ['operator'], kind: 'optional' },
+  { name: 'SENTRY_AUTH_TOKEN', holders: ['operator'], kind: 'optional', strong: true },
   // The second place of backups, where it is an object store.
   { name: 'BACKUP_S3_KEY', holders: ['postgres'], kind: 'optional' },
   { name: 'BACKUP_S3_KEY_SECRET', holders: ['postgres'], kind: 'optional' },

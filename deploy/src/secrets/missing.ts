@@ -41,5 +41,13 @@ export function stillMissing(context: Context, find: (name: string) => Buffer | 
   if (isEmpty('SENTRY_DSN')) missing.push({ what: "Sentry's DSN", where: from('SENTRY_DSN'), optional: true });
   if (isEmpty('ALERT_WEBHOOK_URL'))
     missing.push({ what: 'the webhook that alerts are sent to', where: from('ALERT_WEBHOOK_URL'), optional: true });
+  if (settings['SENTRY_ORGANIZATION'] && isEmpty('SENTRY_AUTH_TOKEN'))
+    missing.push({
+      what: `a token of ${settings['SENTRY_ORGANIZATION']} at Sentry (project:releases), to tell it of deploys`,
+      where: from('SENTRY_AUTH_TOKEN'),
+      optional: true,
+    });
+  if (isEmpty('DEPLOY_WEBHOOK_URL'))
+    missing.push({ what: 'the webhook that deploys are told to', where: from('DEPLOY_WEBHOOK_URL'), optional: true });
   return missing;
 }
