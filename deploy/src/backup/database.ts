@@ -57,6 +57,7 @@ export function repositoryOptions(context: Context, access: 'ro' | 'rw'): string
 /** Runs pgBackRest where its locks are: in the backup container while there is one, else in one of its own. */
 export async function pgbackrest(context: Context, args: readonly string[]): Promise<CommandResult> {
   const deadline = Date.now() + LOCK_WAIT_MS;
+  let waiting = false;
   for (;;) {
     const id = await findContainer(context, 'backup');
     const volumes = ['postgres-data:/var/lib/postgresql/data:ro', 'postgres-socket:/var/run/postgresql'];
@@ -70,6 +71,8 @@ export async function pgbackrest(context: Context, args: readonly string[]): Pro
     const result = await run('docker', [...command, 'pgbackrest', ...args]);
     // The scheduler's own backup runs; two at once would expire each other's files.
     if (result.code !== LOCKED || Date.now() > deadline) return result;
+    if (!waiting) context.report.note('Waiting for the backup that the schedule has begun');
+    waiting = true;
     await delay(LOCK_RETRY_MS);
   }
 }
