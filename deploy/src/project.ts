@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { must } from './command.ts';
+import { CommandError, must } from './command.ts';
 import { type Compose, createCompose } from './compose.ts';
 import type { Context, Reporter, Settings } from './context.ts';
 import { EXIT, Failure } from './failure.ts';
@@ -91,10 +91,13 @@ export async function openContext(env: NodeJS.ProcessEnv, report: Reporter): Pro
 /** The first twelve digits of what a name of Git's stands for; throws a Failure with code 2 when it is none. */
 export async function shortRevision(checkout: string, name: string): Promise<string> {
   try {
-    const full = await must('git', ['-C', checkout, 'rev-parse', '--verify', '--quiet', `${name}^{commit}`]);
+    const full = await must('git', ['-C', checkout, 'rev-parse', '--verify', `${name}^{commit}`]);
     return full.slice(0, 12);
   } catch (cause) {
-    throw new Failure(EXIT.usage, `${name} is no revision of ${checkout}`, ['Give one with REVISION=…'], { cause });
+    // A checkout of another user's is refused as a whole, whatever its revisions are: Git says how to allow it.
+    const said = cause instanceof CommandError ? cause.result.stderr.trim().split('\n') : [];
+    const lines = said.some((line) => line.includes('dubious ownership')) ? said : ['Give one with REVISION=…'];
+    throw new Failure(EXIT.usage, `${name} is no revision of ${checkout}`, lines, { cause });
   }
 }
 
