@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Client, openClient } from '../../e2e/client.ts';
 import type { Site } from './site.ts';
@@ -41,15 +42,16 @@ export async function bootstrap(site: Site): Promise<Staff> {
   const admin = visitor.as(tokens.access_token);
   const changed = await admin.patch(`/api/platform/organizations/${orgId}`, { plan: 'enterprise', reason: 'load' });
   if (changed.status !== 200) throw new Error(`plan: ${changed.status} ${changed.text}`);
-  for (const email of founderAddresses()) {
-    const person = { email, name: 'A founder', password: ADMIN.password, org_id: orgId };
-    const registered = await admin.post('/api/auth/register', person);
-    if (registered.status !== 201) throw new Error(`founder: ${registered.status} ${registered.text}`);
-  }
   return signIn(site, orgId);
 }
 
-const founderAddresses = () => Array.from({ length: FOUNDERS }, (_, number) => `founder-${number}@load.invalid`);
+/** Somebody new each time: one person may found so many organizations and no more. */
+async function founder(visitor: Client, admin: Client, orgId: string): Promise<string> {
+  const person = { email: `founder-${randomUUID()}@load.invalid`, name: 'A founder', password: ADMIN.password };
+  const registered = await admin.post('/api/auth/register', { ...person, org_id: orgId });
+  if (registered.status !== 201) throw new Error(`founder: ${registered.status} ${registered.text}`);
+  return (await login(visitor, person.email)).access_token;
+}
 
 async function login(visitor: Client, email: string): Promise<Tokens> {
   const tokens = await visitor.post<Tokens>('/api/auth/login', { email, password: ADMIN.password });
@@ -75,7 +77,7 @@ export async function signIn(site: Site, orgId: string): Promise<Staff> {
   const made = await admin.post<{ key: string }>(`/api/org/${orgId}/api-keys`, { name: `load ${Date.now()}` });
   if (made.status !== 201) throw new Error(`key: ${made.status} ${made.text}`);
   const founders: string[] = [];
-  for (const email of founderAddresses()) founders.push((await login(visitor, email)).access_token);
+  while (founders.length < FOUNDERS) founders.push(await founder(visitor, admin, orgId));
   return {
     ...{ visitor, admin, email: ADMIN.email, password: ADMIN.password, orgId, founders },
     ...{ refreshToken: tokens.refresh_token, key: made.body.key, signedInAt: Date.now() },
