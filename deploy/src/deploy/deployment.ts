@@ -72,7 +72,7 @@ export async function takeBack(deployment: Deployment, failure: Failure): Promis
     return new Failure(EXIT.rollbackFailed, `Going back to ${from.revision} failed after: ${failure.message}`, [
       ...why,
       `nginx names ${namedColour(places) ?? 'nobody'}. Look at: make status, make logs S=nginx.`,
-      `Then run the same command again: it goes back first. ${places.journal} tells it what was done.`,
+      `Then run the same command again, or make rollback: both put it in place first. ${places.journal} tells them what was done.`,
     ]);
   }
 }

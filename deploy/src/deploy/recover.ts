@@ -29,8 +29,11 @@ import { completeRestart } from './restart.ts';
 import { asFailure } from './stages.ts';
 import { gatewayAddresses, replaceEdge } from './switch.ts';
 
-/** Clears up what an earlier run has left when it was killed. Does nothing when there is nothing. */
-export async function recover(context: Context, detail: (text: string) => void): Promise<void> {
+/**
+ * Clears up what an earlier run has left when it was killed. Does nothing when there is nothing. Returns the release that
+ * users are on when that is what a rollback would have brought about.
+ */
+export async function recover(context: Context, detail: (text: string) => void): Promise<Release | null> {
   const { places } = context;
   const flag = join(places.nginx, 'flags', 'draining');
   // It stands from before nginx's files are written until nginx has read them.
@@ -55,6 +58,12 @@ export async function recover(context: Context, detail: (text: string) => void):
     } else await adoptByHand(context);
   } else await close(context, journal, keep, adopt, detail);
   rmSync(flag, { force: true });
+  return isRolledBack(journal, switchBack, adopt) ? keep : null;
+}
+
+/** A deploy that had users on its release was taken back, or a rollback that was killed is finished. */
+function isRolledBack(journal: Journal | null, switchBack: boolean, adopt: boolean): boolean {
+  return journal?.command === 'rollback' ? adopt : switchBack && !adopt;
 }
 
 /** The last that is done about a run that was killed: until the journal is gone, the next command does all again. */

@@ -27,7 +27,13 @@ const BAKE_SECONDS_MAX = 10;
 export async function rollback(context: Context, variables: Variables): Promise<void> {
   const { report, places } = context;
   await locked(context, { command: 'rollback', revision: variables.to }, variables, async () => {
-    await stage(report, 'recover', (detail) => recover(context, detail));
+    const back = await stage(report, 'recover', (detail) => recover(context, detail));
+    // Whoever asks for it after a deploy or a rollback that did not end wants to be where users are now: one release
+    // further would be one too old, or the one that somebody wanted to leave.
+    if (back && !variables.to)
+      return report.show('rolled-back', back, [
+        `${back.revision} (${back.colour}) serves: what did not end before was cleared up, and nothing else was done.`,
+      ]);
     const deployment = await stage(report, 'preflight', async (detail) => {
       const live = readLive(places);
       if (!live) throw new Failure(EXIT.usage, 'Nothing is live, so there is nothing to go back from');
