@@ -66,10 +66,7 @@ test(
   'a contract migration is refused without being asked for',
   async () => {
     const { site } = place;
-    writeFileSync(
-      join(site.checkout, 'services/org/migrations/9003_gone.sql'),
-      'drop table if exists org.fine;\n',
-    );
+    writeFileSync(join(site.checkout, 'services/org/migrations/9003_gone.sql'), 'drop table if exists org.fine;\n');
     await must('git', ['-C', site.checkout, 'add', '-A']);
     await must('git', ['-C', site.checkout, 'commit', '-qm', 'Contract']);
     const plan = await site.make('deploy');

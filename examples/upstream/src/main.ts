@@ -3,7 +3,12 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createServer } from 'node:http';
 import jwt from 'jsonwebtoken';
 
-const { HOST = '127.0.0.1', PORT = '4010', UPSTREAM_NAME = 'example', GATEWAY_URL = 'http://127.0.0.1:4000' } = process.env;
+const {
+  HOST = '127.0.0.1',
+  PORT = '4010',
+  UPSTREAM_NAME = 'example',
+  GATEWAY_URL = 'http://127.0.0.1:4000',
+} = process.env;
 const keys = new Map<string, KeyObject>();
 
 async function verify(token: string): Promise<jwt.JwtPayload> {
