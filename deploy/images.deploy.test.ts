@@ -40,11 +40,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, MINUTE);
 
-test('what processes share is one layer of the disk for all of them', () => {
+test('the dependencies are one layer of the disk for all processes', () => {
   const [auth = [], ...others] = PROCESSES.map((name) => image(name).RootFS.Layers);
-  const shared = auth.slice(0, -2);
+  // Above them lie the code of all, in three layers of a few hundred kB that the engine may make more than once, and
+  // the two layers of the process.
+  const shared = auth.slice(0, -5);
 
-  expect(shared.length).toBeGreaterThan(5);
+  expect(shared.length).toBeGreaterThan(3);
   for (const layers of others) expect(layers.slice(0, shared.length)).toEqual(shared);
 });
 
