@@ -189,7 +189,7 @@ test(
     expectCode(rollback, 0);
     await expectUnharmed(site, upstream, tally);
     await expectSettled(site, revision);
-    rmSync(join(site.checkout, 'services/org/migrations/9001_more.sql'), { force: true });
+    rmSync(join(site.checkout, 'services/audit/migrations/9001_more.sql'), { force: true });
   },
   8 * MINUTE,
 );

@@ -49,8 +49,8 @@ export async function migrationFails(site: Site): Promise<string> {
 
 /** Adds a table, as a release that is rolled back later does. */
 export async function migrates(site: Site): Promise<string> {
-  const dir = join(site.checkout, 'services/org/migrations');
-  writeFileSync(join(dir, '9001_more.sql'), '-- expand\ncreate table org.more (id bigint primary key);\n');
+  const dir = join(site.checkout, 'services/audit/migrations');
+  writeFileSync(join(dir, '9001_more.sql'), '-- expand\ncreate table audit.more (id bigint primary key);\n');
   return commitAll(site, 'A migration');
 }
 
