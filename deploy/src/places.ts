@@ -12,7 +12,7 @@ export interface Places {
   overrides: string;
   /** `secrets/<holder>/<NAME>`: a folder for each kind of user that containers run as. */
   secrets: string;
-  /** The certificate that clients see: `fullchain.pem` and `privkey.pem`, and the internal authority's below `internal/`. */
+  /** The certificate that clients see: `fullchain.pem` and `privkey.pem`. */
   tls: string;
   /** What nginx reads: its configuration, `upstream.conf`, and flags (empty files) below `flags/`. */
   nginx: string;

@@ -1,6 +1,8 @@
 -- expand
 -- The tenant that deploys are checked with; auth makes its people, and keeps it by this: founds it, or brings it back to
--- what it should be, and takes out what was left in it before a moment. Tells whether it was founded.
+-- what it should be, and takes out what was left in it before a moment. Tells whether it was founded. It makes an owner of
+-- whomever it is told to, so it opens for that one organization alone: through it, whoever has got hold of auth could own
+-- any other, and throw its members out.
 create function org.keep_synthetic(
   p_org_id uuid, p_name text, p_owner_id uuid, p_viewer_id uuid, p_before timestamptz
 ) returns boolean
@@ -12,6 +14,9 @@ declare
   v_slug text := 'synthetic-deploy-checks';
   v_founded integer;
 begin
+  if p_org_id <> 'd0c5e1f0-0000-8000-8000-5f0000000001' then
+    raise exception '% is not the synthetic tenant', p_org_id using errcode = 'insufficient_privilege';
+  end if;
   -- Somebody may have founded one of that name first; nobody founds one that is named after this id.
   if exists (select 1 from org.organizations o where o.slug = v_slug and o.id <> p_org_id) then
     v_slug := 'synthetic-' || replace(p_org_id::text, '-', '');
